@@ -1,0 +1,1 @@
+final: _prev: { inherit (import ./. { pkgs = final; }) hyperhive; }
