@@ -1,0 +1,1 @@
+"""The rules of a hive, pure: no clock, no I/O, no framework, only the standard library."""

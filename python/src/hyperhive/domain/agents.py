@@ -1,0 +1,18 @@
+"""States of an agent, as observed."""
+
+from enum import StrEnum
+
+
+class AgentState(StrEnum):
+    """What an agent is doing; a reason and a time go with it."""
+
+    STOPPED = "stopped"
+    STARTING = "starting"
+    READY = "ready"
+    BUSY = "busy"
+    DRAINING = "draining"
+    STOPPING = "stopping"
+    BACKING_OFF = "backing_off"
+    CRASHED = "crashed"
+    NEEDS_LOGIN = "needs_login"
+    RATE_LIMITED = "rate_limited"

@@ -1,0 +1,122 @@
+"""Every refusal a hive can give, as one tree.
+
+A class builds its own sentence; call sites pass facts. Each surface maps the tree once, by
+``code`` and ``status``, and shows ``str(error)``, which always ends with what the caller can
+do next.
+
+    HiveError
+    ├── InvalidError        the request is malformed
+    ├── TooLargeError       a text is over its limit
+    ├── UnauthorizedError   nobody is logged in
+    ├── ForbiddenError      the caller may not do that, and which option says so
+    ├── NotFoundError       no such thing, and which there are
+    ├── ConflictError       the thing is in another state than the request needs
+    │   ├── SessionUnknownError   a harness must say hello first
+    │   └── TurnOverError         the turn has ended on the server
+    ├── QuotaError          too much, and when there is room again
+    └── UnavailableError    the hive cannot do it just now; nothing was stored
+"""
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+
+class HiveError(Exception):
+    """A refusal with a reason (``detail``) and a way on (``remedy``).
+
+    ``code`` is stable and machine-readable; ``status`` is the HTTP status that fits it.
+    """
+
+    code: ClassVar[str] = "error"
+    status: ClassVar[int] = 500
+
+    def __init__(self, detail: str, remedy: str = "") -> None:
+        self.detail = detail
+        self.remedy = remedy
+        super().__init__(f"{detail} {remedy}".strip())
+
+
+class InvalidError(HiveError):
+    """The request is malformed or out of range."""
+
+    code = "invalid"
+    status = 400
+
+
+class TooLargeError(HiveError):
+    """A text or request is larger than its limit (bytes)."""
+
+    code = "too_large"
+    status = 413
+
+    def __init__(self, what: str, size: int, limit: int, remedy: str) -> None:
+        super().__init__(f"The {what} has {size} bytes; the limit is {limit}.", remedy)
+        self.size = size
+        self.limit = limit
+
+
+class UnauthorizedError(HiveError):
+    """The operator's API was called by someone who is not logged in."""
+
+    code = "unauthorized"
+    status = 401
+
+
+class ForbiddenError(HiveError):
+    """The caller is known and may not do that."""
+
+    code = "forbidden"
+    status = 403
+
+
+class NotFoundError(HiveError):
+    """There is no such thing; ``known`` lists the names there are."""
+
+    code = "not_found"
+    status = 404
+
+    def __init__(self, noun: str, name: object, known: Iterable[str] = ()) -> None:
+        names = sorted(known)
+        remedy = f"Known: {', '.join(names)}." if names else ""
+        super().__init__(f"There is no {noun} {str(name)!r}.", remedy)
+        self.noun = noun
+        self.name = str(name)
+
+
+class ConflictError(HiveError):
+    """The thing exists, but is not in the state that the request needs."""
+
+    code = "conflict"
+    status = 409
+
+
+class SessionUnknownError(ConflictError):
+    """The harness speaks for a session the server does not have (any more)."""
+
+    code = "session_unknown"
+
+    def __init__(self, session: str) -> None:
+        super().__init__(f"Session {session!r} is not open here.", "Say hello first.")
+
+
+class TurnOverError(ConflictError):
+    """The turn has ended on the server; nothing can be added to it."""
+
+    code = "turn_over"
+
+    def __init__(self, turn: int) -> None:
+        super().__init__(f"Turn {turn} is over.", "Stop what still runs for it and wait for work.")
+
+
+class QuotaError(HiveError):
+    """The caller has used what it is granted."""
+
+    code = "quota"
+    status = 429
+
+
+class UnavailableError(HiveError):
+    """The hive cannot do it now; nothing was stored, and trying again later is right."""
+
+    code = "unavailable"
+    status = 503

@@ -1,0 +1,61 @@
+"""Facts: what happened, in the past tense, in one order for the whole hive.
+
+An event is committed together with the rows it tells of. Whoever applies all events after a
+snapshot to that snapshot has the truth, so an event carries every value that a list shows.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class EventKind(StrEnum):
+    """Every kind of event; its value is what the operator's stream calls it."""
+
+    HIVE_STARTED = "hive_started"
+    HIVE_STOPPING = "hive_stopping"
+    MESSAGE_QUEUED = "message_queued"
+    MESSAGE_LEASED = "message_leased"
+    MESSAGE_ACKED = "message_acked"
+    MESSAGE_RELEASED = "message_released"
+    MESSAGE_DEAD = "message_dead"
+    MESSAGE_REQUEUED = "message_requeued"
+    MESSAGE_DROPPED = "message_dropped"
+    MESSAGE_READ = "message_read"
+    AGENT_ADDED = "agent_added"
+    AGENT_CHANGED = "agent_changed"
+    AGENT_REMOVED = "agent_removed"
+    AGENT_STATE_CHANGED = "agent_state_changed"
+    AGENT_STATUS_CHANGED = "agent_status_changed"
+    TURN_STARTED = "turn_started"
+    TURN_ENDED = "turn_ended"
+    ALERT_RAISED = "alert_raised"
+    ALERT_CLEARED = "alert_cleared"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One fact.
+
+    ``seq`` orders all events of a hive and is never used twice; ``at`` is in seconds since the
+    epoch; ``agent`` is whom it concerns (of a message: its recipient), ``actor`` who did it.
+    """
+
+    seq: int
+    at: float
+    kind: str
+    agent: str | None
+    actor: str
+    data: Mapping[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        """Give the shape that the operator's stream and history show."""
+        return {
+            "seq": self.seq,
+            "at": self.at,
+            "kind": self.kind,
+            "agent": self.agent,
+            "actor": self.actor,
+            "data": dict(self.data),
+        }
