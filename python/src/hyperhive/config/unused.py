@@ -1,0 +1,100 @@
+"""What a declaration may say that this version reads, checks and then does not act on."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from hyperhive import __version__
+from hyperhive.config.agents import Agent, DriverKind, RuntimeKind, Tool
+from hyperhive.config.faults import key_path
+from hyperhive.config.hive import Hive
+from hyperhive.config.shape import attribute
+from hyperhive.config.values import Table
+
+NOT_YET_USED: Final[Mapping[str, str]] = {
+    "operator.forgeAccount": "there is no forge yet",
+    "forge": "there is no forge yet",
+    "quotas": "the defaults apply",
+    "restart": "the defaults apply",
+    "limits": "spend is not limited",
+    "manager": "the `process` runtime isolates nothing, so the manager can reach every state",
+    "agents.*.driver.model": "no driver uses a model yet",
+    "agents.*.driver.fallbackModel": "no driver uses a model yet",
+    "agents.*.driver.extraArgs": "only the drivers claude and codex will use it",
+    "agents.*.driverTools": "only the drivers claude and codex will use it",
+    "agents.*.quotas": "the defaults apply",
+    "agents.*.limits": "nothing is limited",
+    "agents.*.restart": "the defaults apply",
+    "agents.*.binds": "the `process` runtime mounts nothing: the agent sees the host's own paths",
+    "agents.*.extraMcpServers": "only the drivers claude and codex will use it",
+    "agents.*.credentials": "only the drivers claude and codex will use it",
+    "agents.*.forge": "there is no forge yet",
+}
+"""Keys (``*`` is each agent) that do nothing yet, each with what holds instead."""
+
+RUNNABLE_DRIVERS: Final = frozenset({DriverKind.SCRIPTED, DriverKind.COMMAND})
+RUNNABLE_RUNTIMES: Final = frozenset({RuntimeKind.PROCESS})
+OFFERED_TOOLS: Final = frozenset(
+    {
+        Tool.RECV,
+        Tool.SEND,
+        Tool.ACK,
+        Tool.LIST_AGENTS,
+        Tool.WHOAMI,
+        Tool.SET_STATUS,
+        Tool.MESSAGE_STATUS,
+    }
+)
+"""What this version runs and offers; the declaration may already name the rest."""
+
+
+def unused(hive: Hive) -> list[str]:
+    """One line of warning for each thing the declaration sets and this version does not do."""
+    lines = [
+        f"{path} is set, but version {__version__} does not act on it yet: {instead}."
+        for pattern, instead in NOT_YET_USED.items()
+        for path in _set_at(hive, pattern.split("."), ())
+    ]
+    for agent in hive.agents.values():
+        lines += _not_runnable(agent)
+    return lines
+
+
+def _set_at(table: Table, pattern: list[str], place: tuple[str, ...]) -> Iterator[str]:
+    """Find where ``pattern`` leads to something that was written and is not empty."""
+    key, *rest = pattern
+    name = attribute(type(table), key)
+    if name not in table.model_fields_set:
+        return
+    value = getattr(table, name)
+    here = (*place, key)
+    if not rest:
+        is_empty = value in (None, (), {}) or (
+            isinstance(value, Table) and not value.model_fields_set
+        )
+        if not is_empty:
+            yield key_path(here)
+    elif rest[0] == "*":
+        for item, inner in value.items():
+            yield from _set_at(inner, rest[1:], (*here, item))
+    else:
+        yield from _set_at(value, rest, here)
+
+
+def _not_runnable(agent: Agent) -> Iterator[str]:
+    place = ("agents", agent.name)
+    if agent.driver.kind not in RUNNABLE_DRIVERS:
+        yield (
+            f"{key_path((*place, 'driver', 'kind'))}: version {__version__} cannot run the driver "
+            f"{agent.driver.kind.value} yet, so this agent runs no turn; use command or scripted."
+        )
+    if agent.runtime not in RUNNABLE_RUNTIMES:
+        yield (
+            f"{key_path((*place, 'runtime'))}: version {__version__} cannot run the runtime "
+            f"{agent.runtime.value} yet, so this agent does not start; use process."
+        )
+    missing = [tool.value for tool in agent.tools or () if tool not in OFFERED_TOOLS]
+    if missing:
+        yield (
+            f"{key_path((*place, 'tools'))}: version {__version__} does not offer "
+            f"{', '.join(missing)} yet."
+        )
