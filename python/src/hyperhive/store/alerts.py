@@ -1,0 +1,53 @@
+"""Alerts: what the operator should know of, as long as it holds."""
+
+from typing import Any
+
+from sqlalchemy import delete, insert, select
+
+from hyperhive.domain.actors import SYSTEM
+from hyperhive.domain.events import EventKind
+from hyperhive.store import tables
+from hyperhive.store.transaction import Asking, Writing
+
+_a = tables.alert.c
+
+
+def raise_alert(
+    work: Writing, key: str, text: str, *, severity: str = "warning", agent: str | None = None
+) -> None:
+    """Raise an alert, unless the same one stands already."""
+    row = work.execute(select(tables.alert).where(_a.key == key)).first()
+    if row is not None and row.text == text:
+        return
+    told = {
+        "key": key,
+        "severity": severity,
+        "text": text,
+        "agent": agent,
+        "raised_at": row.raised_at if row else work.now,
+    }
+    work.execute(delete(tables.alert).where(_a.key == key))
+    work.execute(insert(tables.alert), told)
+    work.record(EventKind.ALERT_RAISED, SYSTEM, told, agent=agent)
+
+
+def clear_alert(work: Writing, key: str) -> None:
+    """Take an alert back, if it stands."""
+    gone = work.execute(delete(tables.alert).where(_a.key == key))
+    if gone.rowcount:
+        work.record(EventKind.ALERT_CLEARED, SYSTEM, {"key": key})
+
+
+def standing(asking: Asking) -> list[dict[str, Any]]:
+    """Give the alerts that stand, oldest first."""
+    rows = asking.execute(select(tables.alert).order_by(_a.raised_at, _a.key)).all()
+    return [
+        {
+            "key": row.key,
+            "severity": row.severity,
+            "text": row.text,
+            "agent": row.agent,
+            "raised_at": row.raised_at,
+        }
+        for row in rows
+    ]

@@ -1,0 +1,181 @@
+"""SQLite, and nothing above this file knows that it is.
+
+Opens connections with the settings that durability rests on, and says what the writer needs to
+know of a transaction: how to begin one, how to try a part of it, and whether an error has ended
+it. A second engine gives the same few answers.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, cast
+
+from sqlalchemy import Connection, Table, create_engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
+
+from hyperhive.domain.errors import HiveError, UnavailableError
+
+LOCK_WAIT_SECONDS: Final = 30.0
+"""How long a write waits for another process that holds the database."""
+
+_PRAGMAS: Final = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA foreign_keys = ON",
+    f"PRAGMA busy_timeout = {int(LOCK_WAIT_SECONDS * 1000)}",
+    "PRAGMA cache_size = -8000",
+)
+
+
+class Database:
+    """One database file and the connections to it."""
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self.path = path
+        self._read_only = read_only
+        self._engine = create_engine("sqlite://", creator=self._open, poolclass=NullPool)
+
+    def connect(self) -> Connection:
+        """Open a connection; transactions on it are begun and ended by hand."""
+        connection = self._engine.connect()
+        if not self._read_only:
+            for pragma in _PRAGMAS:
+                connection.exec_driver_sql(pragma)
+        return connection
+
+    def _open(self) -> sqlite3.Connection:
+        return _open(self.path, read_only=self._read_only)
+
+
+def begin(connection: Connection) -> None:
+    """Begin a transaction that will write, waiting for whoever writes now."""
+    driver(connection).execute("BEGIN IMMEDIATE")
+
+
+def commit(connection: Connection) -> None:
+    """Make all since `begin` durable: when this returns, it is on disk."""
+    driver(connection).execute("COMMIT")
+
+
+def roll_back(connection: Connection) -> None:
+    """Undo all since `begin`, if an error has not done that already."""
+    if driver(connection).in_transaction:
+        driver(connection).execute("ROLLBACK")
+
+
+def mark(connection: Connection) -> None:
+    """Set the point that `undo` returns to."""
+    driver(connection).execute("SAVEPOINT job")
+
+
+def keep(connection: Connection) -> None:
+    """Keep what was done since `mark`."""
+    driver(connection).execute("RELEASE job")
+
+
+def undo(connection: Connection) -> None:
+    """Undo what was done since `mark`, and nothing before it."""
+    raw = driver(connection)
+    raw.execute("ROLLBACK TO job")
+    raw.execute("RELEASE job")
+
+
+def is_open(connection: Connection) -> bool:
+    """Whether the transaction still stands.
+
+    A full disk makes SQLite roll the whole of it back and forget its savepoints.
+    """
+    return driver(connection).in_transaction
+
+
+@contextmanager
+def snapshot(connection: Connection) -> Iterator[None]:
+    """See one state of the database throughout the block."""
+    raw = driver(connection)
+    raw.execute("BEGIN")
+    try:
+        yield
+    finally:
+        raw.execute("ROLLBACK")
+
+
+def understood(error: BaseException) -> BaseException:
+    """Turn trouble with the disk or a lock into an error that says what to do."""
+    if isinstance(error, HiveError):
+        return error
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    if not isinstance(cause, sqlite3.Error):
+        return error
+    reason = str(cause)
+    remedies = {
+        "full": "Free some space in stateDir; then send it again.",
+        "locked": "Another process holds the database: end it, then try again.",
+        "readonly": "Make stateDir writable for the user that runs the hive.",
+        "disk I/O": "Look at the disk under stateDir and at the kernel's log.",
+    }
+    remedy = next((said for sign, said in remedies.items() if sign in reason), None)
+    if remedy is None:
+        return error
+    return UnavailableError(f"The database cannot be written: {reason}.", remedy)
+
+
+def last_used(connection: Connection, table: Table) -> int:
+    """Give the highest key that the table has ever given out, deleted rows included."""
+    row = (
+        driver(connection)
+        .execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table.name,))
+        .fetchone()
+    )
+    return int(row[0]) if row else 0
+
+
+def copy(source: Connection, target: Path) -> None:
+    """Copy the database, as it is at one moment, into a new file; others go on meanwhile."""
+    copied = sqlite3.connect(target)
+    try:
+        driver(source).backup(copied)
+        # The copy is one file, complete without the log that the original writes ahead.
+        copied.execute("PRAGMA journal_mode = DELETE")
+    finally:
+        copied.close()
+
+
+def overwrite(target: Connection, source: Path) -> None:
+    """Replace the whole content of an open database by that of a file, in one transaction."""
+    origin = _open(source, read_only=True)
+    try:
+        origin.backup(driver(target))
+    finally:
+        origin.close()
+
+
+def fault_of(path: Path) -> str | None:
+    """Say why a file is not a sound database, or ``None`` when it is."""
+    try:
+        connection = _open(path, read_only=True)
+    except sqlite3.Error as error:
+        return str(error)
+    try:
+        found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    except sqlite3.Error as error:
+        return str(error)
+    finally:
+        connection.close()
+    return None if found == "ok" else str(found)
+
+
+def driver(connection: Connection) -> sqlite3.Connection:
+    """Give the driver's own connection, which SQLAlchemy wraps."""
+    return cast("sqlite3.Connection", connection.connection.driver_connection)
+
+
+def _open(path: Path, *, read_only: bool) -> sqlite3.Connection:
+    mode = "ro" if read_only else "rwc"
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={mode}",
+        uri=True,
+        isolation_level=None,
+        check_same_thread=False,
+    )

@@ -1,0 +1,425 @@
+"""The life of messages in the store: each step changes rows and tells of it in one commit.
+
+These are the hot paths, so they are Core statements, compiled once. Which step is allowed when
+is decided by the domain; who may ask for it, by the services.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import bindparam, func, insert, literal_column, select, update
+from sqlalchemy.sql.elements import ColumnElement
+
+from hyperhive import bus
+from hyperhive.domain import messages as rules
+from hyperhive.domain.actors import OPERATOR, SYSTEM, Actor
+from hyperhive.domain.events import EventKind
+from hyperhive.domain.messages import MessageState
+from hyperhive.domain.turns import TurnOutcome
+from hyperhive.store import tables
+from hyperhive.store.transaction import Asking, Row, Writing
+
+_m = tables.message.c
+
+
+def _is(state: MessageState) -> ColumnElement[bool]:
+    """Compare with a literal: a partial index serves no comparison with a bound value."""
+    return _m.state == literal_column(f"'{state.value}'")
+
+
+_INSERT: Final = insert(tables.message)
+_DELIVERABLE: Final = (
+    select(tables.message)
+    .where(
+        _m.recipient == bindparam("agent"),
+        _is(MessageState.QUEUED),
+        _m.not_before <= bindparam("now"),
+    )
+    .order_by(_m.id)
+    .limit(bindparam("limit"))
+)
+_LEASE: Final = (
+    update(tables.message)
+    .where(_m.id == bindparam("message"))
+    .values(
+        state=MessageState.LEASED.value,
+        turn=bindparam("to_turn"),
+        delivery=bindparam("by_delivery"),
+        confirmed=False,
+        leased_at=bindparam("now"),
+        lease_until=bindparam("until"),
+    )
+)
+_NEXT_DUE: Final = select(func.min(_m.not_before)).where(
+    _m.recipient == bindparam("agent"), _is(MessageState.QUEUED)
+)
+_WAITING: Final = select(func.count()).select_from(
+    select(_m.id)
+    .where(
+        _m.recipient == bindparam("agent"),
+        _is(MessageState.QUEUED),
+        _m.not_before <= bindparam("now"),
+    )
+    .limit(rules.WAITING_COUNTED_MAX)
+    .subquery()
+)
+_END_LEASE: Final = {
+    "turn": None,
+    "delivery": None,
+    "confirmed": False,
+    "leased_at": None,
+    "lease_until": None,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A message that the rules have passed, on its way into one inbox."""
+
+    sender: Actor
+    recipient: str
+    body: str
+    in_reply_to: int | None = None
+    broadcast: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who leases: a turn, or (``turn`` is ``None``) a client by hand until ``until``.
+
+    ``delivery`` names the request that the messages answer, so that its retry finds them again.
+    """
+
+    turn: int | None = None
+    delivery: str | None = None
+    until: float | None = None
+
+
+def add(work: Writing, draft: Draft) -> int:
+    """Put a message into an inbox and return its id.
+
+    The operator's need no lease: they are delivered when they are committed.
+    """
+    to_operator = draft.recipient == OPERATOR
+    row: dict[str, Any] = {
+        "sender": draft.sender.name,
+        "recipient": draft.recipient,
+        "body": draft.body,
+        "at": work.now,
+        "in_reply_to": draft.in_reply_to,
+        "broadcast": draft.broadcast,
+        "state": (MessageState.ACKED if to_operator else MessageState.QUEUED).value,
+        "attempts": 0,
+        "redelivered": False,
+        "not_before": work.now,
+        "confirmed": False,
+    }
+    if to_operator:
+        row["settled_at"] = work.now
+    number = int(work.execute(_INSERT, row).inserted_primary_key[0])  # type: ignore[index]  # one row was inserted
+    summary = {
+        "id": number,
+        "from": draft.sender.name,
+        "to": draft.recipient,
+        "at": work.now,
+        "in_reply_to": draft.in_reply_to,
+        "broadcast": draft.broadcast,
+        "state": row["state"],
+        "attempts": 0,
+        "redelivered": False,
+        "not_before": work.now,
+        "reason": None,
+        "preview": rules.preview(draft.body),
+        "size": len(draft.body.encode()),
+        "read_at": None,
+    }
+    work.record(
+        EventKind.MESSAGE_QUEUED,
+        draft.sender,
+        {"message": summary},
+        agent=draft.recipient,
+        subject=number,
+    )
+    work.wake(bus.inbox(draft.recipient))
+    return number
+
+
+def lease(work: Writing, agent: str, count: int, holder: Holder) -> list[dict[str, Any]]:
+    """Lease the oldest deliverable messages of an inbox, at most ``count``, as their receiver sees.
+
+    A request that comes again gets what it was given the first time, as long as that is leased.
+    """
+    if holder.delivery is not None:
+        again = work.execute(
+            select(tables.message)
+            .where(
+                _m.recipient == agent,
+                _is(MessageState.LEASED),
+                _m.delivery == holder.delivery,
+            )
+            .order_by(_m.id)
+        ).all()
+        if again:
+            return [received(row) for row in again]
+    rows = work.execute(_DELIVERABLE, {"agent": agent, "now": work.now, "limit": count}).all()
+    for row in rows:
+        work.execute(
+            _LEASE,
+            {
+                "message": row.id,
+                "to_turn": holder.turn,
+                "by_delivery": holder.delivery,
+                "now": work.now,
+                "until": holder.until,
+            },
+        )
+        work.record(
+            EventKind.MESSAGE_LEASED,
+            agent,
+            {"id": row.id, "from": row.sender, "to": agent, "turn": holder.turn},
+            agent=agent,
+            subject=row.id,
+        )
+    return [received(row) for row in rows]
+
+
+def next_due(asking: Asking, agent: str) -> float | None:
+    """When the next queued message of an inbox may be delivered; ``None`` when none is queued."""
+    found = asking.execute(_NEXT_DUE, {"agent": agent}).scalar()
+    return float(found) if found is not None else None
+
+
+def waiting(asking: Asking, agent: str) -> int:
+    """Count what is deliverable now, up to `rules.WAITING_COUNTED_MAX`."""
+    return int(asking.execute(_WAITING, {"agent": agent, "now": asking.now}).scalar() or 0)
+
+
+def confirm(work: Writing, agent: str, delivery: str) -> int:
+    """Note that a delivery was seen to reach its client; return how many messages it held."""
+    done = work.execute(
+        update(tables.message)
+        .where(
+            _m.recipient == agent,
+            _is(MessageState.LEASED),
+            _m.delivery == delivery,
+        )
+        .values(confirmed=True)
+    )
+    return int(done.rowcount)
+
+
+def confirm_turn(work: Writing, turn: int) -> None:
+    """Note that the harness has the messages which the turn began with."""
+    work.execute(
+        update(tables.message)
+        .where(_m.turn == turn, _is(MessageState.LEASED))
+        .values(confirmed=True)
+    )
+
+
+def of_turn(asking: Asking, turn: int) -> Sequence[Row]:
+    """Give the rows that a turn has leased, oldest first."""
+    return asking.execute(
+        select(tables.message).where(_m.turn == turn, _is(MessageState.LEASED)).order_by(_m.id)
+    ).all()
+
+
+def of_delivery(asking: Asking, agent: str, delivery: str) -> Sequence[Row]:
+    """Give the rows that one request has leased, oldest first."""
+    return asking.execute(
+        select(tables.message)
+        .where(
+            _m.recipient == agent,
+            _is(MessageState.LEASED),
+            _m.delivery == delivery,
+        )
+        .order_by(_m.id)
+    ).all()
+
+
+def overdue(asking: Asking) -> Sequence[Row]:
+    """Give the rows leased by hand whose time is up."""
+    return asking.execute(
+        select(tables.message).where(_is(MessageState.LEASED), _m.lease_until <= asking.now)
+    ).all()
+
+
+def ack(work: Writing, rows: Iterable[Row], actor: Actor | str) -> None:
+    """Settle leased messages as handled."""
+    for row in rows:
+        work.execute(
+            update(tables.message)
+            .where(_m.id == row.id)
+            .values(state=MessageState.ACKED.value, settled_at=work.now, reason=None, **_END_LEASE)
+        )
+        work.record(
+            EventKind.MESSAGE_ACKED,
+            actor,
+            {"id": row.id, "from": row.sender, "to": row.recipient},
+            agent=row.recipient,
+            subject=row.id,
+        )
+
+
+def release(
+    work: Writing, rows: Iterable[Row], outcome: TurnOutcome, *, seen: bool = True
+) -> list[int]:
+    """End leases without an ack, and return the ids of those that died of it.
+
+    ``seen`` is ``False`` only when it is certain that no client got to see the messages: then
+    they come again unflagged.
+    """
+    died = []
+    for row in rows:
+        fate = rules.fate_of_released(row.attempts, outcome, work.now)
+        redelivered = bool(row.redelivered) or seen
+        dead = fate.state is MessageState.DEAD
+        work.execute(
+            update(tables.message)
+            .where(_m.id == row.id)
+            .values(
+                state=fate.state.value,
+                attempts=fate.attempts,
+                not_before=fate.not_before,
+                reason=fate.reason,
+                redelivered=redelivered,
+                **_END_LEASE,
+            )
+        )
+        told: dict[str, Any] = {
+            "id": row.id,
+            "from": row.sender,
+            "to": row.recipient,
+            "attempts": fate.attempts,
+            "reason": fate.reason,
+        }
+        if dead:
+            died.append(int(row.id))
+        else:
+            told |= {"redelivered": redelivered, "not_before": fate.not_before}
+        kind = EventKind.MESSAGE_DEAD if dead else EventKind.MESSAGE_RELEASED
+        work.record(kind, SYSTEM, told, agent=row.recipient, subject=row.id)
+        work.wake(bus.inbox(row.recipient))
+    return died
+
+
+def requeue(work: Writing, row: Row, actor: Actor) -> int:
+    """Give a dead message a new life; return the event's ``seq``."""
+    work.execute(
+        update(tables.message)
+        .where(_m.id == row.id)
+        .values(
+            state=MessageState.QUEUED.value,
+            attempts=0,
+            redelivered=True,
+            not_before=work.now,
+            reason=None,
+        )
+    )
+    work.wake(bus.inbox(row.recipient))
+    return _record_by_hand(work, EventKind.MESSAGE_REQUEUED, row, actor)
+
+
+def drop(work: Writing, row: Row, actor: Actor) -> int:
+    """Settle a dead message as not to be handled; return the event's ``seq``."""
+    work.execute(
+        update(tables.message)
+        .where(_m.id == row.id)
+        .values(state=MessageState.DROPPED.value, settled_at=work.now)
+    )
+    return _record_by_hand(work, EventKind.MESSAGE_DROPPED, row, actor)
+
+
+def mark_read(work: Writing, row: Row, actor: Actor) -> int:
+    """Note that the operator has opened a message; return the event's ``seq``."""
+    work.execute(update(tables.message).where(_m.id == row.id).values(read_at=work.now))
+    return _record_by_hand(work, EventKind.MESSAGE_READ, row, actor)
+
+
+def _record_by_hand(work: Writing, kind: EventKind, row: Row, actor: Actor) -> int:
+    told = {"id": row.id, "from": row.sender, "to": row.recipient}
+    return work.record(kind, actor, told, agent=row.recipient, subject=row.id)
+
+
+def find(asking: Asking, number: int) -> Row | None:
+    """Give the row of one message."""
+    return asking.execute(select(tables.message).where(_m.id == number)).first()
+
+
+def search(
+    asking: Asking,
+    *,
+    before: int | None,
+    limit: int,
+    agent: str | None = None,
+    state: MessageState | None = None,
+) -> Sequence[Row]:
+    """Page backwards through messages: those to or from ``agent``, those in ``state``."""
+    wanted: list[ColumnElement[bool]] = []
+    if before is not None:
+        wanted.append(_m.id < before)
+    if agent is not None:
+        wanted.append((_m.recipient == agent) | (_m.sender == agent))
+    if state is not None:
+        wanted.append(_is(state))
+    statement = select(tables.message).where(*wanted).order_by(_m.id.desc()).limit(limit)
+    return asking.execute(statement).all()
+
+
+def inbox_counts(asking: Asking) -> dict[str, dict[str, int]]:
+    """Count, for each inbox, what is queued, leased and dead."""
+    counts: dict[str, dict[str, int]] = {}
+    for state in (MessageState.QUEUED, MessageState.LEASED, MessageState.DEAD):
+        statement = (
+            select(_m.recipient, func.count().label("number"))
+            .where(_m.state == state.value)
+            .group_by(_m.recipient)
+        )
+        for row in asking.execute(statement):
+            counts.setdefault(row.recipient, {})[state.value] = row.number
+    return counts
+
+
+def unread_by_operator(asking: Asking) -> int:
+    """Count the operator's messages that nobody has opened."""
+    statement = select(func.count()).where(
+        _m.recipient == literal_column(f"'{OPERATOR}'"), _m.read_at.is_(None)
+    )
+    return int(asking.execute(statement).scalar() or 0)
+
+
+def received(row: Row) -> dict[str, Any]:
+    """Show a leased message to its receiver."""
+    return {
+        "id": row.id,
+        "from": row.sender,
+        "to": row.recipient,
+        "at": row.at,
+        "body": row.body,
+        "in_reply_to": row.in_reply_to,
+        "broadcast": bool(row.broadcast),
+        "attempt": row.attempts + 1,
+        "redelivered": bool(row.redelivered),
+        "hint": rules.hint(broadcast=bool(row.broadcast), redelivered=bool(row.redelivered)),
+    }
+
+
+def summary(row: Row) -> dict[str, Any]:
+    """Show a message as lists do: all of it but the whole body."""
+    return {
+        "id": row.id,
+        "from": row.sender,
+        "to": row.recipient,
+        "at": row.at,
+        "in_reply_to": row.in_reply_to,
+        "broadcast": bool(row.broadcast),
+        "state": row.state,
+        "attempts": row.attempts,
+        "redelivered": bool(row.redelivered),
+        "not_before": row.not_before,
+        "reason": row.reason,
+        "preview": rules.preview(row.body),
+        "size": len(row.body.encode()),
+        "read_at": row.read_at,
+    }

@@ -1,0 +1,119 @@
+"""What a job sees of the database while it runs: one moment of it, and a way to tell of changes.
+
+A job is a plain function of one of these, with no await in it. `Writing` puts a fact and its
+event into the same commit: whatever calls `Writing.record` is stored with its rows, or not at
+all.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, CursorResult, Executable
+from sqlalchemy import Row as AnyRow
+
+from hyperhive.domain.actors import Actor
+from hyperhive.domain.events import EventKind
+
+__all__ = ["Asking", "Reading", "Row", "Writing", "dumps"]
+
+
+Row = AnyRow[Any]
+"""A row of a result, its columns as attributes."""
+
+
+class Asking(Protocol):
+    """What both kinds of job can do: ask."""
+
+    @property
+    def now(self) -> float:
+        """When the job began (seconds since the epoch)."""
+        ...
+
+    def execute(
+        self,
+        statement: Executable,
+        values: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+    ) -> CursorResult[Any]:
+        """Run one statement."""
+        ...
+
+
+@dataclass(slots=True)
+class Reading:
+    """A consistent view for a job that only reads."""
+
+    connection: Connection
+    now: float
+
+    def execute(
+        self,
+        statement: Executable,
+        values: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+    ) -> CursorResult[Any]:
+        """Run one statement."""
+        return self.connection.execute(statement, values)
+
+
+@dataclass(slots=True)
+class Writing:
+    """The transaction of a job that writes.
+
+    ``seq`` is that of the last event so far, this job's own included. ``names`` are what the
+    commit will ring on the bus.
+    """
+
+    connection: Connection
+    now: float
+    seq: int
+    events: list[dict[str, Any]] = field(default_factory=list)
+    names: set[str] = field(default_factory=set)
+
+    def execute(
+        self,
+        statement: Executable,
+        values: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+    ) -> CursorResult[Any]:
+        """Run one statement."""
+        return self.connection.execute(statement, values)
+
+    def record(
+        self,
+        kind: EventKind,
+        actor: Actor | str,
+        data: Mapping[str, Any],
+        *,
+        agent: str | None = None,
+        subject: int | None = None,
+    ) -> int:
+        """Tell of a fact and return its ``seq``; it commits with the rows of this job.
+
+        ``subject`` is the number of the message that the fact is about, so that one message's
+        history can be found.
+        """
+        self.seq += 1
+        self.events.append(
+            {
+                "seq": self.seq,
+                "at": self.now,
+                "kind": kind.value,
+                "agent": agent,
+                "actor": actor if isinstance(actor, str) else actor.name,
+                "subject": subject,
+                "data_json": dumps(data),
+            }
+        )
+        return self.seq
+
+    def wake(self, name: str) -> None:
+        """Ring ``name`` on the bus once this is committed."""
+        self.names.add(name)
+
+
+_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
+
+
+def dumps(value: Any) -> str:
+    """Write a value as compact JSON."""
+    return _ENCODER.encode(value)

@@ -1,0 +1,156 @@
+"""Turns and their transcripts."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import func, insert, select, update
+
+from hyperhive import bus
+from hyperhive.domain.events import EventKind
+from hyperhive.domain.turns import TurnOutcome
+from hyperhive.store import tables
+from hyperhive.store.transaction import Asking, Row, Writing, dumps
+
+_t = tables.turn.c
+_v = tables.turn_event.c
+
+
+def offer(work: Writing, agent: str, session: str) -> int:
+    """Open a turn for a session; it starts when the harness has its messages."""
+    row = {
+        "agent": agent,
+        "session": session,
+        "offered_at": work.now,
+        "tools_json": "{}",
+        "messages_json": "[]",
+    }
+    return int(work.execute(insert(tables.turn), row).inserted_primary_key[0])  # type: ignore[index]  # one row was inserted
+
+
+def find(asking: Asking, number: int) -> Row | None:
+    """Give one turn's row."""
+    return asking.execute(select(tables.turn).where(_t.id == number)).first()
+
+
+def open_turns(asking: Asking, agent: str | None = None) -> Sequence[Row]:
+    """Give the turns that have not ended: the hive's, or one agent's."""
+    statement = select(tables.turn).where(_t.ended_at.is_(None))
+    if agent is not None:
+        statement = statement.where(_t.agent == agent)
+    return asking.execute(statement.order_by(_t.id)).all()
+
+
+def start(work: Writing, row: Row, messages: Sequence[int]) -> None:
+    """Note that the harness has begun the turn with these messages."""
+    work.execute(
+        update(tables.turn)
+        .where(_t.id == row.id)
+        .values(started_at=work.now, messages_json=dumps(list(messages)))
+    )
+    told = {"id": row.id, "started_at": work.now, "messages": list(messages)}
+    work.record(EventKind.TURN_STARTED, row.agent, told, agent=row.agent)
+
+
+def end(
+    work: Writing,
+    row: Row,
+    outcome: TurnOutcome,
+    error: str | None,
+    usage: Mapping[str, Any],
+    tools: Mapping[str, int],
+) -> None:
+    """Note how a turn ended and what it used; rings those who wait within it."""
+    work.execute(
+        update(tables.turn)
+        .where(_t.id == row.id)
+        .values(
+            ended_at=work.now,
+            outcome=outcome.value,
+            error=error,
+            input_tokens=usage.get("input_tokens"),
+            output_tokens=usage.get("output_tokens"),
+            cost_usd=usage.get("cost_usd"),
+            tools_json=dumps(dict(tools)),
+        )
+    )
+    told = {
+        "id": row.id,
+        "outcome": outcome.value,
+        "error": error,
+        "ended_at": work.now,
+        "usage": dict(usage),
+        "tools": dict(tools),
+    }
+    if row.started_at is not None:
+        work.record(EventKind.TURN_ENDED, row.agent, told, agent=row.agent)
+    work.wake(bus.turn(row.id))
+
+
+def add_events(work: Writing, turn: int, events: Sequence[Mapping[str, Any]]) -> int:
+    """Append lines to a transcript; what it has already is passed over.
+
+    Returns how many lines are new.
+    """
+    numbers = [event["n"] for event in events]
+    known = set(
+        work.execute(select(_v.n).where(_v.turn == turn, _v.n.in_(numbers))).scalars().all()
+    )
+    fresh = [
+        {
+            "turn": turn,
+            "n": event["n"],
+            "at": event["at"],
+            "kind": event["kind"],
+            "data_json": dumps(event["data"]),
+        }
+        for event in events
+        if event["n"] not in known
+    ]
+    if fresh:
+        work.execute(insert(tables.turn_event), fresh)
+    return len(fresh)
+
+
+def transcript(asking: Asking, turn: int, after: int, limit: int) -> list[dict[str, Any]]:
+    """Give the lines of a transcript that follow line ``after``."""
+    rows = asking.execute(
+        select(tables.turn_event).where(_v.turn == turn, _v.n > after).order_by(_v.n).limit(limit)
+    ).all()
+    return [
+        {"n": row.n, "at": row.at, "kind": row.kind, "data": json.loads(row.data_json)}
+        for row in rows
+    ]
+
+
+def search(asking: Asking, agent: str, *, before: int | None, limit: int) -> Sequence[Row]:
+    """Page backwards through an agent's turns."""
+    statement = select(tables.turn).where(_t.agent == agent, _t.started_at.is_not(None))
+    if before is not None:
+        statement = statement.where(_t.id < before)
+    return asking.execute(statement.order_by(_t.id.desc()).limit(limit)).all()
+
+
+def count(asking: Asking) -> int:
+    """Count the turns that were ever started."""
+    statement = select(func.count()).select_from(tables.turn).where(_t.started_at.is_not(None))
+    return int(asking.execute(statement).scalar() or 0)
+
+
+def shown(row: Row) -> dict[str, Any]:
+    """Show a turn as lists do."""
+    return {
+        "id": row.id,
+        "agent": row.agent,
+        "started_at": row.started_at,
+        "ended_at": row.ended_at,
+        "outcome": row.outcome,
+        "error": row.error,
+        "usage": {
+            "input_tokens": row.input_tokens,
+            "output_tokens": row.output_tokens,
+            "cost_usd": row.cost_usd,
+        },
+        "tools": json.loads(row.tools_json),
+        "messages": json.loads(row.messages_json),
+    }
