@@ -1,0 +1,138 @@
+"""Who is in the hive, what they do, and what the server thinks of it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from hyperhive.config import Hive
+from hyperhive.domain.actors import Actor, Role
+from hyperhive.domain.agents import AgentState
+from hyperhive.domain.errors import InvalidError, NotFoundError
+from hyperhive.domain.roster import Member, Roster
+from hyperhive.store import Reading, Store, Writing
+from hyperhive.store import agents as rows
+
+STATUS_CHARS_MAX = 200
+
+
+class Agents:
+    """The agents: as declared, and as last seen."""
+
+    def __init__(self, store: Store, hive: Hive) -> None:
+        self._store = store
+        self._states: dict[str, AgentState] = {}
+        self.hive = hive
+        self.roster = roster_of(hive)
+
+    def state_of(self, name: str) -> AgentState:
+        """Say what an agent was last seen doing."""
+        return self._states.get(name, AgentState.STOPPED)
+
+    async def declare(self, hive: Hive) -> None:
+        """Take a declaration as the present one; agents that come, change or go are told of."""
+        self.hive = hive
+        self.roster = roster_of(hive)
+        shapes = {name: _shape(hive, name) for name in self.roster.members}
+
+        def job(work: Writing) -> dict[str, str]:
+            for name, shape in shapes.items():
+                rows.put(work, name, shape)
+            for row in rows.all_present(work):
+                if row.name not in shapes:
+                    rows.remove(work, row.name)
+            return {row.name: row.state for row in rows.all_present(work)}
+
+        states = await self._store.write(job)
+        self._states = {name: AgentState(state) for name, state in states.items()}
+
+    def note_state(
+        self, work: Writing, name: str, state: AgentState, reason: str | None = None
+    ) -> None:
+        """Record what an agent is doing, within a transaction of the caller's."""
+        if rows.set_state(work, name, state, reason):
+            self._states[name] = state
+
+    async def set_state(self, name: str, state: AgentState, reason: str | None = None) -> None:
+        """Record what an agent is doing."""
+        await self._store.write(lambda work: self.note_state(work, name, state, reason))
+
+    async def set_status(self, actor: Actor, status: str) -> dict[str, Any]:
+        """Show a line of an agent's own beside its name; an empty one takes it away."""
+        text = " ".join(status.split())
+        if len(text) > STATUS_CHARS_MAX:
+            raise InvalidError(
+                f"The status has {len(text)} characters; the limit is {STATUS_CHARS_MAX}.",
+                "Say it shorter; details belong in a message or a file.",
+            )
+        seq = await self._store.write(
+            lambda work: rows.set_status(work, actor.name, text or None, actor)
+        )
+        return {"status": text or None, "seq": seq}
+
+    async def listing(self, viewer: Actor) -> dict[str, Any]:
+        """List the agents as an agent sees them, with whether it may write to each."""
+        found = await self._store.read(lambda asking: rows.all_present(asking))
+        writer = self.roster.members.get(viewer.name)
+        listed = []
+        for row in found:
+            member = self.roster.members.get(row.name)
+            shown = rows.shown(row)
+            listed.append(
+                {
+                    **{key: shown[key] for key in ("name", "role", "description", "state")},
+                    "status": row.status,
+                    "you": row.name == viewer.name,
+                    "may_message": writer is None
+                    or member is None
+                    or (member.name != viewer.name and writer.may_write_to(member)),
+                }
+            )
+        return {"agents": listed}
+
+    async def whoami(self, viewer: Actor) -> dict[str, Any]:
+        """Tell an agent who it is."""
+        member = self.roster.members.get(viewer.name)
+        if member is None:
+            raise NotFoundError("agent", viewer.name, self.roster.members)
+        row = await self._store.read(lambda asking: _row(asking, viewer.name))
+        allowed = None if member.may_message is None else sorted(member.may_message)
+        return {
+            "name": member.name,
+            "role": member.role.value,
+            "hive": self.hive.name,
+            "manager": self.roster.manager,
+            "description": row["description"],
+            "state": row["state"],
+            "status": row["status"],
+            "may_message": allowed if allowed is not None else "everyone",
+        }
+
+
+def _row(asking: Reading, name: str) -> dict[str, Any]:
+    row = rows.find(asking, name)
+    if row is None:
+        raise NotFoundError("agent", name)
+    return rows.shown(row)
+
+
+def roster_of(hive: Hive) -> Roster:
+    """Give the rules' view of a declaration; an agent that is not enabled can be written to."""
+    return Roster(
+        {
+            name: Member(
+                name,
+                Role(agent.role),
+                None if agent.may_message is None else frozenset(agent.may_message),
+            )
+            for name, agent in hive.agents.items()
+        }
+    )
+
+
+def _shape(hive: Hive, name: str) -> Mapping[str, Any]:
+    agent = hive.agents[name]
+    return {
+        "role": str(agent.role),
+        "description": agent.description,
+        "driver": str(agent.driver.kind),
+        "runtime": str(agent.runtime),
+    }

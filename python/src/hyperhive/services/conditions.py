@@ -1,0 +1,67 @@
+"""What is recorded of agents, for the reconciler: states, crashes, holds."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Final
+
+from hyperhive.domain.agents import AgentState
+from hyperhive.domain.instances import Crash, Recorded
+from hyperhive.services.agents import Agents
+from hyperhive.store import Reading, Row, Store, Writing
+from hyperhive.store import agents as rows
+
+CRASHES_KEPT: Final = 100
+"""More than any rule of restarting looks at."""
+
+
+class RecordedConditions:
+    """The port `Conditions` over the store."""
+
+    def __init__(self, store: Store, agents: Agents) -> None:
+        self._store = store
+        self._agents = agents
+
+    async def recorded(self) -> Mapping[str, Recorded]:
+        """Give what is recorded of every agent; see `Conditions.recorded`."""
+
+        def job(asking: Reading) -> dict[str, Recorded]:
+            return {row.name: _recorded(row) for row in rows.all_present(asking)}
+
+        return await self._store.read(job)
+
+    async def set_state(self, agent: str, state: AgentState, reason: str) -> None:
+        """Show a state; see `Conditions.set_state`."""
+        await self._agents.set_state(agent, state, reason)
+
+    async def record_crash(self, agent: str, crash: Crash) -> None:
+        """Add a crash; see `Conditions.record_crash`."""
+
+        def job(work: Writing) -> None:
+            row = rows.find(work, agent)
+            if row is None:
+                return
+            crashes = _crashes(row)
+            if any(known.incarnation == crash.incarnation for known in crashes):
+                return
+            kept = (*crashes, crash)[-CRASHES_KEPT:]
+            rows.set_crashes(work, agent, [asdict(each) for each in kept])
+
+        await self._store.write(job)
+
+    async def clear_crashes(self, agent: str) -> None:
+        """Forget the crashes; see `Conditions.clear_crashes`."""
+        await self._store.write(lambda work: rows.set_crashes(work, agent, []))
+
+
+def _recorded(row: Row) -> Recorded:
+    return Recorded(
+        held=row.held_by is not None,
+        crashes=_crashes(row),
+        state=AgentState(row.state),
+        reason=row.reason,
+    )
+
+
+def _crashes(row: Row) -> tuple[Crash, ...]:
+    return tuple(Crash(**crash) for crash in json.loads(row.crashes_json))

@@ -1,0 +1,78 @@
+"""The state of the hive at one position of its event table, and the events on either side.
+
+A client that takes a snapshot and applies every event after its ``seq`` knows what a fresh
+snapshot would tell it.
+"""
+
+from typing import Any, Final
+
+import hyperhive
+from hyperhive.domain.messages import MessageState
+from hyperhive.services.agents import Agents
+from hyperhive.store import Reading, Store, alerts, audit, events, messages, turns
+from hyperhive.store import agents as agent_rows
+
+LATEST_MESSAGES: Final = 200
+DEAD_SHOWN_MAX: Final = 1000
+
+
+class Snapshots:
+    """What the operator sees."""
+
+    def __init__(self, store: Store, agents: Agents) -> None:
+        self._store = store
+        self._agents = agents
+        self.started_at = store.clock()
+
+    async def state(self) -> dict[str, Any]:
+        """Take a snapshot: all that is open, and the latest messages."""
+        return await self._store.read(self._state)
+
+    def _state(self, asking: Reading) -> dict[str, Any]:
+        counts = messages.inbox_counts(asking)
+        running = {
+            row.agent: {"id": row.id, "started_at": row.started_at}
+            for row in turns.open_turns(asking)
+            if row.started_at is not None
+        }
+        latest = messages.search(asking, before=None, limit=LATEST_MESSAGES)
+        dead = messages.search(asking, before=None, limit=DEAD_SHOWN_MAX, state=MessageState.DEAD)
+        return {
+            "seq": events.last(asking),
+            "epoch": self._store.epoch,
+            "at": asking.now,
+            "hive": {
+                "name": self._agents.hive.name,
+                "version": hyperhive.__version__,
+                "started_at": self.started_at,
+            },
+            "agents": [
+                agent_rows.shown(row, inbox=counts.get(row.name), turn=running.get(row.name))
+                for row in agent_rows.all_present(asking)
+            ],
+            "messages": [messages.summary(row) for row in reversed(latest)],
+            "dead": [messages.summary(row) for row in reversed(dead)],
+            "operator": {"unread": messages.unread_by_operator(asking)},
+            "alerts": alerts.standing(asking),
+        }
+
+    async def history(
+        self, *, before: int | None, limit: int, agent: str | None, kind: str | None
+    ) -> dict[str, Any]:
+        """Page backwards through the events, newest first."""
+
+        def job(asking: Reading) -> dict[str, Any]:
+            found = events.before(asking, before, limit + 1, agent=agent, kind=kind)
+            shown = [event.as_json() for event in found[:limit]]
+            return {"events": shown, "more": len(found) > limit}
+
+        return await self._store.read(job)
+
+    async def audit(self, *, before: int | None, limit: int) -> dict[str, Any]:
+        """Page backwards through the audit log."""
+
+        def job(asking: Reading) -> dict[str, Any]:
+            found = audit.search(asking, before=before, limit=limit + 1)
+            return {"entries": found[:limit], "more": len(found) > limit}
+
+        return await self._store.read(job)

@@ -1,0 +1,205 @@
+"""Turns: offered to a harness with a message, begun, told of, ended.
+
+A turn that ends well acks what it was seen to receive; any other end gives its messages back.
+`finish` is the only way a turn ends, whoever ends it.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from hyperhive import bus
+from hyperhive.domain.agents import AgentState
+from hyperhive.domain.errors import InvalidError, NotFoundError, TurnOverError
+from hyperhive.domain.turns import REPORTABLE, WORK_WAIT_SECONDS_MAX, TurnOutcome
+from hyperhive.services.agents import Agents
+from hyperhive.services.callers import Caller
+from hyperhive.services.messages import end_leases, open_turn
+from hyperhive.store import Reading, Row, Store, Writing
+from hyperhive.store import messages as message_rows
+from hyperhive.store import turns as rows
+from hyperhive.store.messages import Holder
+
+MESSAGES_IN_WAKE: Final = 1
+"""A turn begins with the oldest message; the others are a ``recv`` away, and the prompt says so."""
+
+
+class Turns:
+    """What the harnesses are working on."""
+
+    def __init__(self, store: Store, agents: Agents) -> None:
+        self._store = store
+        self._agents = agents
+
+    async def offer(
+        self, agent: str, session: str, *, wait_seconds: float, caller: Caller
+    ) -> dict[str, Any] | None:
+        """Wait for something to do and open a turn with it; ``None`` when the time has passed.
+
+        A harness that asks has no turn: one that was offered and never begun is taken back, one
+        that was begun and never ended has failed.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + min(wait_seconds, WORK_WAIT_SECONDS_MAX)
+
+        def look(work: Writing) -> tuple[dict[str, Any] | None, float | None]:
+            for row in rows.open_turns(work, agent):
+                begun = row.started_at is not None
+                finish(
+                    work,
+                    row,
+                    TurnOutcome.FAILED if begun else TurnOutcome.VOID,
+                    "the harness asked for other work",
+                )
+            due = message_rows.next_due(work, agent)
+            if due is None or due > work.now:
+                return None, due
+            number = rows.offer(work, agent, session)
+            got = message_rows.lease(work, agent, MESSAGES_IN_WAKE, Holder(turn=number))
+            waiting = message_rows.waiting(work, agent)
+            return {"id": number, "messages": got, "waiting": waiting}, None
+
+        with self._store.bus.watch(bus.inbox(agent)) as watch:
+            caller.when_gone(watch.ring)
+            while not caller.gone:
+                turn, due = await self._store.write(look)
+                if turn is not None:
+                    if caller.gone:
+                        await self._withdraw(turn["id"])
+                        break
+                    return turn
+                left = deadline - loop.time()
+                if left <= 0 or self._store.bus.closed:
+                    break
+                until_due = left if due is None else max(0.0, due - self._store.clock())
+                await watch.wait(min(left, until_due))
+        return None
+
+    async def _withdraw(self, number: int) -> None:
+        def job(work: Writing) -> None:
+            row = rows.find(work, number)
+            if row is not None and row.ended_at is None and row.started_at is None:
+                finish(work, row, TurnOutcome.VOID, "the harness had gone", seen=False)
+
+        await self._store.write(job)
+
+    async def begin(self, agent: str, session: str, number: int) -> None:
+        """Note that the harness has the turn's messages and starts its driver."""
+
+        def job(work: Writing) -> None:
+            row = _of_session(work, agent, session, number)
+            if row.started_at is not None:
+                return
+            held = [message.id for message in message_rows.of_turn(work, number)]
+            message_rows.confirm_turn(work, number)
+            rows.start(work, row, held)
+            self._agents.note_state(work, agent, AgentState.BUSY)
+
+        await self._store.write(job)
+
+    async def tell(
+        self, agent: str, session: str, number: int, lines: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Append lines to a turn's transcript; what it has already is passed over."""
+
+        def job(work: Writing) -> None:
+            _of_session(work, agent, session, number, ended_too=True)
+            rows.add_events(work, number, lines)
+
+        await self._store.write(job)
+
+    async def end(
+        self,
+        agent: str,
+        session: str,
+        number: int,
+        *,
+        outcome: str,
+        error: str | None,
+        usage: Mapping[str, Any],
+        tools: Mapping[str, int],
+    ) -> TurnOutcome:
+        """End a turn as its harness reports; said again, it changes nothing."""
+        if outcome not in {known.value for known in REPORTABLE}:
+            known = ", ".join(sorted(known.value for known in REPORTABLE))
+            raise InvalidError(f"A harness cannot report {outcome!r}.", f"Known: {known}.")
+        reported = TurnOutcome(outcome)
+
+        def job(work: Writing) -> TurnOutcome:
+            row = _of_session(work, agent, session, number, ended_too=True)
+            if row.ended_at is not None:
+                if row.outcome != reported.value:
+                    raise TurnOverError(number)
+                return reported
+            finish(work, row, reported, error, usage=usage, tools=tools)
+            self._agents.note_state(work, agent, _state_after(reported), error)
+            return reported
+
+        return await self._store.write(job)
+
+    async def page(self, agent: str, *, before: int | None, limit: int) -> dict[str, Any]:
+        """Page backwards through an agent's turns, newest first."""
+        if agent not in self._agents.hive.agents:
+            raise NotFoundError("agent", agent, self._agents.roster.members)
+
+        def job(asking: Reading) -> dict[str, Any]:
+            found = rows.search(asking, agent, before=before, limit=limit + 1)
+            shown = [rows.shown(row) for row in found[:limit]]
+            return {"turns": shown, "more": len(found) > limit}
+
+        return await self._store.read(job)
+
+    async def transcript(self, number: int, *, after: int, limit: int) -> dict[str, Any]:
+        """Page forwards through a turn's transcript."""
+
+        def job(asking: Reading) -> dict[str, Any]:
+            if rows.find(asking, number) is None:
+                raise NotFoundError("turn", number)
+            lines = rows.transcript(asking, number, after, limit + 1)
+            return {"events": lines[:limit], "more": len(lines) > limit}
+
+        return await self._store.read(job)
+
+    async def open_now(self) -> list[int]:
+        """Give the turns that have not ended."""
+        return await self._store.read(lambda asking: [row.id for row in rows.open_turns(asking)])
+
+
+def finish(
+    work: Writing,
+    row: Row,
+    outcome: TurnOutcome,
+    error: str | None,
+    *,
+    usage: Mapping[str, Any] | None = None,
+    tools: Mapping[str, int] | None = None,
+    seen: bool = True,
+) -> None:
+    """End an open turn and all of its leases in one commit."""
+    held = message_rows.of_turn(work, row.id)
+    if outcome is TurnOutcome.OK:
+        message_rows.ack(work, [message for message in held if message.confirmed], row.agent)
+        unseen = [message for message in held if not message.confirmed]
+        end_leases(work, unseen, TurnOutcome.UNCONFIRMED)
+    else:
+        end_leases(work, held, outcome, seen=seen)
+    rows.end(work, row, outcome, error, usage or {}, tools or {})
+
+
+def _state_after(outcome: TurnOutcome) -> AgentState:
+    match outcome:
+        case TurnOutcome.RATE_LIMITED:
+            return AgentState.RATE_LIMITED
+        case TurnOutcome.NEEDS_LOGIN:
+            return AgentState.NEEDS_LOGIN
+        case _:
+            return AgentState.READY
+
+
+def _of_session(
+    work: Writing, agent: str, session: str, number: int, *, ended_too: bool = False
+) -> Row:
+    row = rows.find(work, number)
+    if row is None or row.agent != agent or row.session != session:
+        raise TurnOverError(number)
+    return row if ended_too else open_turn(work, agent, number)

@@ -1,0 +1,45 @@
+"""What has to be done again and again: overdue leases, retention."""
+
+import asyncio
+import logging
+from typing import Final
+
+from hyperhive.config import Hive
+from hyperhive.services.messages import Messages
+from hyperhive.store import Store, retention
+
+LEASE_CHECK_SECONDS: Final = 5.0
+RETENTION_SECONDS: Final = 3600.0
+
+_log = logging.getLogger(__name__)
+
+
+class Upkeep:
+    """Keeps the store in order while the hive runs."""
+
+    def __init__(self, store: Store, messages: Messages) -> None:
+        self._store = store
+        self._messages = messages
+
+    async def run(self, hive: Hive) -> None:
+        """Do it all, for ever; an error is logged and the next round tries again."""
+        last_retention = float("-inf")
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                await self._messages.release_overdue()
+                if loop.time() - last_retention >= RETENTION_SECONDS:
+                    last_retention = loop.time()
+                    await self.retain(hive)
+            except Exception:  # noqa: BLE001 - the loop outlives every error
+                _log.exception("upkeep failed; it is tried again")
+            await asyncio.sleep(LEASE_CHECK_SECONDS)
+
+    async def retain(self, hive: Hive) -> int:
+        """Delete what is past its time, in small steps between which others write."""
+        kept = hive.retention
+        keep = retention.Keep(kept.messages_days, kept.events_days, kept.transcripts_days)
+        total = 0
+        while deleted := await self._store.write(lambda work: retention.delete_some(work, keep)):
+            total += deleted
+        return total
