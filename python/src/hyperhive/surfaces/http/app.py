@@ -1,0 +1,80 @@
+"""The operator's application: the API, the page, errors as problem details, its own document."""
+
+import logging
+from typing import Any, Final
+
+from litestar import Litestar, Request, Response
+from litestar.di import Provide
+from litestar.exceptions import HTTPException, ValidationException
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+
+import hyperhive
+from hyperhive.domain.errors import HiveError
+from hyperhive.services.logins import Logins
+from hyperhive.surfaces.http.api import AdminApi, MessagesApi, Services, State, TurnsApi
+from hyperhive.surfaces.http.pages import Pages
+from hyperhive.surfaces.http.problems import MEDIA_TYPE, problem, problem_of
+
+REQUEST_BYTES_MAX: Final = 1024 * 1024
+
+_log = logging.getLogger(__name__)
+
+
+def operator_app(services: Services, logins: Logins) -> Litestar:
+    """Build the application that the gate and the admin socket lead to."""
+    return Litestar(
+        route_handlers=[State, MessagesApi, TurnsApi, AdminApi, Pages],
+        dependencies={
+            "services": Provide(lambda: services, sync_to_thread=False),
+            "logins": Provide(lambda: logins, sync_to_thread=False),
+        },
+        exception_handlers={
+            HiveError: _refused,
+            ValidationException: _malformed,
+            HTTPException: _http,
+            Exception: _failed,
+        },
+        openapi_config=OpenAPIConfig(
+            title="Hyperhive",
+            version=hyperhive.__version__,
+            path="/api",
+            render_plugins=[JsonRenderPlugin(path="/openapi.json")],
+            use_handler_docstrings=True,
+        ),
+        request_max_body_size=REQUEST_BYTES_MAX,
+        logging_config=None,
+        debug=False,
+    )
+
+
+def _problem(body: dict[str, Any]) -> Response[dict[str, Any]]:
+    return Response(body, status_code=body["status"], media_type=MEDIA_TYPE)
+
+
+def _refused(_request: Request[Any, Any, Any], error: HiveError) -> Response[dict[str, Any]]:
+    return _problem(problem_of(error))
+
+
+def _malformed(
+    _request: Request[Any, Any, Any], error: ValidationException
+) -> Response[dict[str, Any]]:
+    faults: Any = error.extra if isinstance(error.extra, list) else []
+    said = "; ".join(
+        f"{fault.get('key', 'request')}: {fault.get('message', 'is wrong')}"
+        for fault in faults
+        if isinstance(fault, dict)
+    )
+    return _problem(problem(400, said or error.detail, code="invalid"))
+
+
+def _http(_request: Request[Any, Any, Any], error: HTTPException) -> Response[dict[str, Any]]:
+    codes = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+    code = codes.get(error.status_code, "invalid" if error.status_code < 500 else "internal")
+    return _problem(problem(error.status_code, error.detail, code=code))
+
+
+def _failed(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, Any]]:
+    _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    told = "The hive failed; its log says why."
+    return _problem(problem(500, told, code="internal"))

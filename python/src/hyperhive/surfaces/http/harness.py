@@ -1,0 +1,233 @@
+"""The harness's part of an agent's socket.
+
+A harness says hello on a connection that it keeps: the connection is its presence. Over it the
+server tells what is to be done at once. All else are small requests that name the session.
+"""
+
+import asyncio
+import json
+import logging
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from hyperhive.domain.errors import HiveError, InvalidError, NotFoundError
+from hyperhive.domain.turns import HEARTBEAT_SECONDS, WORK_WAIT_SECONDS_MAX, TurnEventKind
+from hyperhive.services.callers import Caller
+from hyperhive.services.sessions import Session, Sessions
+from hyperhive.services.turns import Turns
+from hyperhive.surfaces.disconnects import ClientGoneError, Request, whole_request
+from hyperhive.surfaces.http.problems import MEDIA_TYPE, problem, problem_of
+from hyperhive.surfaces.identity import agent_of
+
+REQUEST_BYTES_MAX: Final = 1024 * 1024
+PING_SECONDS: Final = 10.0
+SESSION_PATTERN: Final = r"[0-9a-zA-Z_-]{8,64}"
+_TURN_PATH: Final = re.compile(r"/harness/turns/([0-9]{1,15})/(begin|events|end)")
+
+_log = logging.getLogger(__name__)
+
+Body = TypeVar("Body", bound=BaseModel)
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    session: str = Field(pattern=f"^{SESSION_PATTERN}$")
+
+
+class Hello(_Request):
+    """Who connects."""
+
+    pid: int
+    version: str = Field(max_length=64)
+
+
+class Work(_Request):
+    """How long to wait for something to do."""
+
+    wait_seconds: float = Field(ge=0, le=WORK_WAIT_SECONDS_MAX)
+
+
+class Heartbeat(_Request):
+    """A sign of life from inside the loop."""
+
+    turn: int | None = None
+
+
+class Begin(_Request):
+    """The turn starts."""
+
+
+class Line(BaseModel):
+    """One line of a transcript."""
+
+    model_config = ConfigDict(extra="forbid")
+    n: int = Field(ge=0)
+    at: float
+    kind: Literal[tuple(kind.value for kind in TurnEventKind)]  # type: ignore[valid-type]  # the values of a closed set
+    data: dict[str, Any]
+
+
+class Lines(_Request):
+    """Some lines of a transcript."""
+
+    events: list[Line] = Field(max_length=64)
+
+
+class Usage(BaseModel):
+    """What a turn has used."""
+
+    model_config = ConfigDict(extra="forbid")
+    input_tokens: int | None = Field(default=None, ge=0)
+    output_tokens: int | None = Field(default=None, ge=0)
+    cost_usd: float | None = Field(default=None, ge=0)
+
+
+class End(_Request):
+    """How a turn ended."""
+
+    outcome: str
+    error: str | None = Field(default=None, max_length=16 * 1024)
+    usage: Usage | None = None
+    tools: dict[str, int] = Field(default_factory=dict, max_length=500)
+
+
+class HarnessEndpoint:
+    """The harness part of an agent's socket, as an ASGI application.
+
+    ``briefing`` gives what a harness is told when it says hello: which driver, which prompt.
+    """
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        turns: Turns,
+        briefing: Callable[[str], dict[str, Any]],
+        *,
+        ping_seconds: float = PING_SECONDS,
+    ) -> None:
+        self._sessions = sessions
+        self._turns = turns
+        self._briefing = briefing
+        self._ping_seconds = ping_seconds
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer one request."""
+        try:
+            async with whole_request(receive, limit_bytes=REQUEST_BYTES_MAX) as request:
+                if scope["method"] != "POST":
+                    raise NotFoundError("resource", f"{scope['method']} {scope['path']}")
+                if scope["path"] == "/harness/session":
+                    await self._session(agent_of(scope), request, send)
+                else:
+                    answer = await self._answer(agent_of(scope), scope["path"], request)
+                    await _reply(send, 200, answer)
+        except ClientGoneError:
+            return
+        except HiveError as error:
+            await _reply(send, error.status, problem_of(error), media_type=MEDIA_TYPE)
+        except Exception:  # noqa: BLE001 - one request must not end the connection of another
+            _log.exception("a harness's request failed")
+            told = problem(500, "The hive failed; its log says why.", code="internal")
+            await _reply(send, 500, told, media_type=MEDIA_TYPE)
+
+    async def _answer(self, agent: str, path: str, request: Request) -> dict[str, Any]:
+        if path == "/harness/work":
+            work = _parse(Work, request)
+            self._sessions.require(agent, work.session)
+            turn = await self._turns.offer(
+                agent, work.session, wait_seconds=work.wait_seconds, caller=request.caller
+            )
+            return {"turn": turn}
+        if path == "/harness/heartbeat":
+            self._sessions.heard(agent, _parse(Heartbeat, request).session)
+            return {}
+        found = _TURN_PATH.fullmatch(path)
+        if found is None:
+            raise NotFoundError("resource", path)
+        return await self._turn(agent, int(found.group(1)), found.group(2), request)
+
+    async def _turn(self, agent: str, turn: int, step: str, request: Request) -> dict[str, Any]:
+        if step == "begin":
+            begin = _parse(Begin, request)
+            self._sessions.require(agent, begin.session)
+            await self._turns.begin(agent, begin.session, turn)
+            return {}
+        if step == "events":
+            lines = _parse(Lines, request)
+            told = [line.model_dump() for line in lines.events]
+            await self._turns.tell(agent, lines.session, turn, told)
+            return {}
+        end = _parse(End, request)
+        self._sessions.require(agent, end.session)
+        outcome = await self._turns.end(
+            agent,
+            end.session,
+            turn,
+            outcome=end.outcome,
+            error=end.error,
+            usage=end.usage.model_dump() if end.usage else {},
+            tools=end.tools,
+        )
+        return {"outcome": outcome.value}
+
+    async def _session(self, agent: str, request: Request, send: Any) -> None:
+        """Keep a harness's connection, and tell it what comes up, until either side ends it."""
+        hello = _parse(Hello, request)
+        session = await self._sessions.hello(agent, hello.session)
+        try:
+            headers = [(b"content-type", b"application/x-ndjson")]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            welcome = {
+                "type": "welcome",
+                "heartbeat_seconds": HEARTBEAT_SECONDS,
+                "turn": session.turn,
+                **self._briefing(agent),
+            }
+            await self._stream(session, welcome, request.caller, send)
+        finally:
+            await asyncio.shield(self._sessions.goodbye(session))
+
+    async def _stream(
+        self, session: Session, welcome: dict[str, Any], caller: Caller, send: Any
+    ) -> None:
+        line: dict[str, Any] | None = welcome
+        caller.when_gone(lambda: session.tell(None))
+        while line is not None and not caller.gone:
+            body = json.dumps(line).encode() + b"\n"
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+            try:
+                async with asyncio.timeout(self._ping_seconds):
+                    line = await session.commands.get()
+            except TimeoutError:
+                line = {"type": "ping"}
+        await send({"type": "http.response.body", "body": b""})
+
+
+def _parse(model: type[Body], request: Request) -> Body:
+    try:
+        return model.model_validate_json(request.body)
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(map(str, fault['loc'])) or 'body'}: {fault['msg']}"
+            for fault in error.errors(include_input=False, include_url=False)
+        )
+        raise InvalidError(f"The request is malformed: {faults}.") from None
+
+
+async def _reply(
+    send: Callable[[Any], Awaitable[None]],
+    status: int,
+    body: dict[str, Any],
+    *,
+    media_type: str = "application/json",
+) -> None:
+    text = json.dumps(body).encode()
+    headers = [
+        (b"content-type", media_type.encode()),
+        (b"content-length", b"%d" % len(text)),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": text})

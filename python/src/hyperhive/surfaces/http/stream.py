@@ -1,0 +1,70 @@
+"""The live stream: every event after a position, in order, none twice, as server-sent events."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+from hyperhive.domain.errors import InvalidError
+from hyperhive.services.feed import Feed, TooFarBehindError
+from hyperhive.store import Store
+
+KEEP_ALIVE_SECONDS: Final = 15.0
+
+
+def position(last_event_id: str | None, after: int | None, epoch: str | None) -> "Position":
+    """Say where a client wants to go on: ``Last-Event-ID`` counts more than the address."""
+    if last_event_id:
+        head, _, tail = last_event_id.rpartition(":")
+        if not tail.isdigit():
+            raise InvalidError(
+                f"{last_event_id[:100]!r} is no position.", "Take a new snapshot from /api/state."
+            )
+        return Position(int(tail), head or epoch)
+    return Position(after, epoch)
+
+
+class Position:
+    """A place in the event table of an epoch; ``seq`` is ``None`` for "from now on"."""
+
+    __slots__ = ("epoch", "seq")
+
+    def __init__(self, seq: int | None, epoch: str | None) -> None:
+        self.seq = seq
+        self.epoch = epoch
+
+
+async def stream(
+    store: Store, feed: Feed, start: Position, *, keep_alive_seconds: float = KEEP_ALIVE_SECONDS
+) -> AsyncIterator[bytes]:
+    """Give the stream of one client until the hive stops or the client must start over."""
+    epoch = store.epoch
+    with store.bus.watch() as watch:
+        seq = start.seq if start.seq is not None else store.bus.seq
+        yield _event("hello", {"epoch": epoch, "seq": store.bus.seq})
+        if start.epoch not in (None, epoch) or seq > store.bus.seq:
+            yield _event("reset", {"reason": "epoch"})
+            return
+        while not store.bus.closed:
+            if store.epoch != epoch:
+                yield _event("reset", {"reason": "epoch"})
+                return
+            try:
+                fresh = await feed.after(seq)
+            except TooFarBehindError:
+                yield _event("reset", {"reason": "trimmed"})
+                return
+            if fresh:
+                seq = fresh[-1].seq
+                yield b"".join(
+                    f"id: {epoch}:{event.seq}\nevent: event\ndata: {event.text}\n\n".encode()
+                    for event in fresh
+                )
+            elif not await watch.wait(keep_alive_seconds):
+                yield b": still here\n\n"
+            # A loop that never waits would starve the others while it catches up.
+            await asyncio.sleep(0)
+
+
+def _event(kind: str, data: dict[str, Any]) -> bytes:
+    return f"event: {kind}\ndata: {json.dumps(data)}\n\n".encode()

@@ -1,0 +1,141 @@
+"""One MCP server for all agents: stateless, its schemas built once, the caller bound per request.
+
+A refusal is a tool result that says what to do instead, because only that reaches the model. An
+unexpected error is logged here and told without its details.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from mcp.server.context import ServerRequestContext
+from mcp.server.lowlevel import Server
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from mcp_types import (
+    CallToolRequestParams,
+    CallToolResult,
+    ListToolsResult,
+    PaginatedRequestParams,
+    TextContent,
+    ToolAnnotations,
+)
+from mcp_types import Tool as ToolDescription
+from pydantic import ValidationError
+
+import hyperhive
+from hyperhive.domain.errors import HiveError
+from hyperhive.store.transaction import dumps
+from hyperhive.surfaces.mcp.calls import SCOPE_KEY, Call
+from hyperhive.surfaces.mcp.tools import Tool, Toolbox
+
+INSTRUCTIONS: Final = """\
+These tools connect you to your hive: other agents, its manager and its human operator. Wait for \
+work with `recv` and `wait_seconds`; never sleep or poll."""
+
+_log = logging.getLogger(__name__)
+
+
+class McpServer:
+    """Serves the tools; enter `running` before the first request."""
+
+    def __init__(self, toolbox: Toolbox) -> None:
+        self._toolbox = toolbox
+        self._descriptions = {name: _described(tool) for name, tool in toolbox.tools.items()}
+        self._server: Server[Any] = Server(
+            "hyperhive",
+            version=hyperhive.__version__,
+            instructions=INSTRUCTIONS,
+            on_list_tools=self._list_tools,
+            on_call_tool=self._call_tool,
+        )
+        self._manager = StreamableHTTPSessionManager(
+            self._server, json_response=True, stateless=True
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Be ready for requests until the block is left."""
+        async with self._manager.run():
+            yield
+
+    def handle(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:
+        """Answer one HTTP request whose scope holds its `Call`."""
+        return self._manager.handle_request(scope, receive, send)
+
+    async def _list_tools(
+        self, context: ServerRequestContext[Any], _params: PaginatedRequestParams | None
+    ) -> ListToolsResult:
+        granted = self._toolbox.granted(_call(context).agent)
+        return ListToolsResult(tools=[self._descriptions[tool.name] for tool in granted])
+
+    async def _call_tool(
+        self, context: ServerRequestContext[Any], params: CallToolRequestParams
+    ) -> CallToolResult:
+        call = _call(context)
+        granted = {tool.name: tool for tool in self._toolbox.granted(call.agent)}
+        tool = granted.get(params.name)
+        if tool is None:
+            return _refused(self._absent(call.agent, params.name, sorted(granted)))
+        try:
+            given = tool.arguments.model_validate(params.arguments or {})
+            return _answered(await tool.run(call, given))
+        except ValidationError as error:
+            return _refused(_faults(tool, error))
+        except HiveError as error:
+            return _refused(str(error))
+        except Exception:  # noqa: BLE001 - the model is told, the log has the rest
+            _log.exception("tool %s failed for %s", tool.name, call.agent)
+            return _refused(
+                f"{tool.name} failed inside the hive; its log says why. Try again, or tell the "
+                "operator."
+            )
+
+    def _absent(self, agent: str, name: str, granted: list[str]) -> str:
+        if name in self._toolbox.tools:
+            return (
+                f"You are not granted the tool {name!r}: see agents.{agent}.tools. "
+                f"Yours are: {', '.join(granted)}."
+            )
+        return f"There is no tool {name!r}. Yours are: {', '.join(granted)}."
+
+
+def _call(context: ServerRequestContext[Any]) -> Call:
+    request: Any = context.request
+    call: Call = request.scope[SCOPE_KEY]
+    return call
+
+
+def _described(tool: Tool) -> ToolDescription:
+    schema = tool.arguments.model_json_schema()
+    schema.pop("title", None)
+    schema.pop("description", None)
+    for field in schema.get("properties", {}).values():
+        field.pop("title", None)
+    return ToolDescription(
+        name=tool.name,
+        description=tool.description,
+        input_schema=schema,
+        annotations=ToolAnnotations(
+            read_only_hint=tool.reads_only, destructive_hint=False, open_world_hint=False
+        ),
+    )
+
+
+def _answered(result: dict[str, Any]) -> CallToolResult:
+    return CallToolResult(
+        content=[TextContent(type="text", text=dumps(result))], structured_content=result
+    )
+
+
+def _refused(sentence: str) -> CallToolResult:
+    return CallToolResult(content=[TextContent(type="text", text=sentence)], is_error=True)
+
+
+def _faults(tool: Tool, error: ValidationError) -> str:
+    known = ", ".join(tool.arguments.model_fields) or "none"
+    faults = "; ".join(
+        f"{'.'.join(map(str, fault['loc'])) or 'arguments'}: {fault['msg']}"
+        for fault in error.errors()
+    )
+    return f"{tool.name} was called wrongly: {faults}. Its arguments are: {known}."
