@@ -1,0 +1,99 @@
+"""What the rules and the reconciler need from outside; each docstring is what every twin promises.
+
+A port has a real implementation and an embedded one, and one suite of tests holds both to the
+words written here.
+"""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from hyperhive.domain.agents import AgentState
+from hyperhive.domain.instances import BoxSpec, Crash, Instance, Recorded
+
+
+class Clock(Protocol):
+    """The time, and waiting for it."""
+
+    def now(self) -> float:
+        """Give seconds since the epoch; it may jump either way."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after that many seconds, jumps of the clock notwithstanding."""
+        ...
+
+
+class Runtime(Protocol):
+    """Where boxes run: it starts and ends them, and says truthfully which ones are there.
+
+    Boxes outlive the server. A new runtime over the same directories finds those that an earlier
+    one started, with the same incarnation, and can stop them. Calls for different names may
+    overlap, and none of them waits for another; calls for one name take turns. Every call is
+    idempotent, so whoever is unsure repeats it.
+    """
+
+    @property
+    def isolation(self) -> str:
+        """Say in a word what keeps a box from the rest of the host; ``none`` is a word."""
+        ...
+
+    async def start(self, spec: BoxSpec) -> None:
+        """Run the box; return when its first process exists, not when that is ready.
+
+        What an earlier run left is ended first. A box that already runs from an equal ``spec`` is
+        left alone; from another one, `ConflictError`. A box that cannot be started raises
+        `UnavailableError` with the reason, and nothing of it is left.
+        """
+        ...
+
+    async def stop(self, name: str, grace_seconds: float) -> None:
+        """End the box: ask its first process, and after the grace kill whatever is left of it.
+
+        On return nothing of it runs and it is no longer observed; neither then nor meanwhile does
+        it count as failed. Unknown names and boxes that have ended are fine. Processes that
+        survive being killed raise `UnavailableError`, a bounded time after the grace.
+        """
+        ...
+
+    async def observe(self) -> Mapping[str, Instance]:
+        """See what is there, by name. Who is absent was stopped or never started.
+
+        A box that ended by itself is ``failed`` until it is started or stopped, also to the next
+        server if this one saw it. One whose end nobody saw is ``stopped``.
+        """
+        ...
+
+    async def logs(self, name: str, lines: int) -> list[str]:
+        """Give the last ``lines`` lines of output, oldest first, over several runs; maybe none."""
+        ...
+
+    async def changed(self) -> None:
+        """Return when something may have changed since the latest `observe` began.
+
+        A change between that and this call makes it return at once, so none is missed. An end
+        is noticed within a second. Cancelling the wait loses nothing. One caller at a time.
+        """
+        ...
+
+
+class Conditions(Protocol):
+    """What is recorded of agents. It is on disk when a method returns and survives the server."""
+
+    async def recorded(self) -> Mapping[str, Recorded]:
+        """Give what is recorded of every agent that the hive knows, by name."""
+        ...
+
+    async def set_state(self, agent: str, state: AgentState, reason: str) -> None:
+        """Show this state from now on; an unknown agent and an unchanged state are ignored."""
+        ...
+
+    async def record_crash(self, agent: str, crash: Crash) -> None:
+        """Add a crash, unless one of the same incarnation is recorded or the agent is unknown.
+
+        All but the latest ``crashes_worth_keeping`` of the box's restart rules may be dropped.
+        """
+        ...
+
+    async def clear_crashes(self, agent: str) -> None:
+        """Forget the agent's crashes; it has run well, or the operator starts it anew."""
+        ...

@@ -1,0 +1,1 @@
+"""Where boxes run: one module for each runtime, all behind the port `Runtime`."""
