@@ -39,10 +39,11 @@ from hyperhive.config.hive import (
     socket_path,
 )
 from hyperhive.config.loading import load, parse, starting_point
-from hyperhive.config.unused import NOT_YET_USED, unused
+from hyperhive.config.unused import NOT_YET_USED, RUNNABLE_RUNTIMES, unused
 
 __all__ = [
     "NOT_YET_USED",
+    "RUNNABLE_RUNTIMES",
     "Agent",
     "AgentForge",
     "AgentLimits",
