@@ -24,6 +24,8 @@ from hyperhive.demo.story import Step, Story, StoryError
 
 SCRIPTS: Final = ("queen.toml", "alice.toml", "bob.toml")
 LOG: Final = "demo.log"
+AUDIENCE_SECONDS: Final = 15.0
+"""How long the story waits for somebody to watch it."""
 
 
 def main(headless: bool, directory: Path | None, port: int | None) -> int:  # noqa: FBT001 - called by the command line
@@ -61,7 +63,7 @@ async def _run(hive: Hive, place: Path, *, headless: bool) -> int:
     async with running(hive, with_agents=True) as run:
         await _greet(run, place, headless=headless)
         story = Story(run, _tell)
-        playing = asyncio.create_task(story.play())
+        playing = asyncio.create_task(_play(run, story, headless=headless))
         stopped = asyncio.create_task(stop.wait())
         await asyncio.wait({playing, stopped}, return_when=asyncio.FIRST_COMPLETED)
         failure = _failure_of(playing)
@@ -84,6 +86,21 @@ async def _run(hive: Hive, place: Path, *, headless: bool) -> int:
     if headless:
         return 0 if failure is None and playing.done() and not playing.cancelled() else 1
     return 0 if failure is None else 1
+
+
+async def _play(run: Running, story: Story, *, headless: bool) -> None:
+    """Play the story, for a person once they look at it."""
+    if not headless:
+        _say(f"The story begins when the page is open, or in {AUDIENCE_SECONDS:g} seconds.\n")
+        await _audience(run)
+    await story.play()
+
+
+async def _audience(run: Running) -> None:
+    with contextlib.suppress(TimeoutError), run.store.bus.watch() as watch:
+        async with asyncio.timeout(AUDIENCE_SECONDS):
+            while not run.feed.readers:
+                await watch.wait()
 
 
 def _failure_of(playing: "asyncio.Task[None]") -> BaseException | None:

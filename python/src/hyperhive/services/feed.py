@@ -7,7 +7,8 @@ reader gets every event after its position, once and in order, or is told that i
 import asyncio
 import json
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -39,6 +40,18 @@ class Feed:
         self._kept: deque[Rendered] = deque(maxlen=KEPT)
         self._lock = asyncio.Lock()
         self._epoch = store.epoch
+        self.readers = 0
+        """How many follow the stream now."""
+
+    @contextmanager
+    def following(self) -> Iterator[None]:
+        """Count as a reader within the block."""
+        self.readers += 1
+        self._store.bus.publish(self._store.bus.seq)
+        try:
+            yield
+        finally:
+            self.readers -= 1
 
     async def after(self, seq: int) -> Sequence[Rendered]:
         """Give events that follow ``seq``, oldest first, some at once; empty at the end.

@@ -39,7 +39,7 @@ async def stream(
 ) -> AsyncIterator[bytes]:
     """Give the stream of one client until the hive stops or the client must start over."""
     epoch = store.epoch
-    with store.bus.watch() as watch:
+    with feed.following(), store.bus.watch() as watch:
         seq = start.seq if start.seq is not None else store.bus.seq
         yield _event("hello", {"epoch": epoch, "seq": store.bus.seq})
         if start.epoch not in (None, epoch) or seq > store.bus.seq:
