@@ -27,6 +27,7 @@ from hyperhive.config.schema import MARKER, publish, reference, schema
 from hyperhive.config.shape import attribute, keys, tables
 from hyperhive.config.values import Table
 from hyperhive.domain.actors import Role
+from tests.promises import promise
 
 DOCS = Path(__file__).parents[2] / "docs"
 BASE = Path("/etc/hive")
@@ -250,6 +251,7 @@ def test_every_pattern_of_the_table_of_unused_keys_names_a_key() -> None:
         assert key in keys(known[outer])
 
 
+@promise("D3")
 def test_the_published_schema_is_that_of_the_models() -> None:
     assert (DOCS / "hive.schema.json").read_text(encoding="utf-8") == schema(), (
         "run: python -m hyperhive.config.schema docs"

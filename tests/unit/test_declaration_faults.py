@@ -8,6 +8,7 @@ import pytest
 
 from hyperhive.config import DeclarationError, Fault, load, parse
 from hyperhive.domain.errors import HiveError
+from tests.promises import promise
 
 BASE = Path("/etc/hive")
 QUEEN: dict[str, Any] = {"role": "manager", "driver": {"kind": "command", "command": ["cat"]}}
@@ -33,6 +34,7 @@ def with_alice(**settings: Any) -> dict[str, Any]:
     return {"agents": {"queen": QUEEN, "alice": {**ALICE, **settings}}}
 
 
+@promise("D1", "D2")
 def test_every_kind_of_fault_is_reported_in_one_run(tmp_path: Path) -> None:
     file = tmp_path / "hive.json"
     file.write_text(
