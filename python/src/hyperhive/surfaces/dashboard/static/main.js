@@ -1,0 +1,35 @@
+/** Where everything meets: the first snapshot, the views of it, and the stream that keeps them true. */
+
+import { openHivePage } from "./pages/hive.js";
+import { fromSnapshot } from "./state/state.js";
+import { Store } from "./state/store.js";
+import { part, say } from "./view/elements.js";
+import { Header } from "./view/header.js";
+import { startTicking, synchronise } from "./view/times.js";
+import { follow, snapshot } from "./wire/follow.js";
+
+const RETRY_MS = 2_000;
+
+/** @returns {Promise<import("./types.js").Snapshot>} the first one that the hive gives */
+async function firstSnapshot() {
+  const notice = part("start-notice", HTMLElement);
+  for (;;) {
+    try {
+      const first = await snapshot();
+      say(notice, null);
+      return first;
+    } catch (error) {
+      say(notice, error instanceof Error ? error.message : String(error));
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+    }
+  }
+}
+
+const first = await firstSnapshot();
+synchronise(first.at);
+const store = new Store(fromSnapshot(first));
+const page = openHivePage(store);
+const header = new Header(store, page.openUnread);
+document.body.classList.remove("is-loading");
+startTicking();
+await follow(store, (connection) => header.connected(connection), synchronise);

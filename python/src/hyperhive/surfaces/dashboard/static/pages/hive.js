@@ -1,0 +1,22 @@
+/** The page of the whole hive: agents, the flow of messages, alerts, dead messages, writing. */
+
+import { showAgents } from "../view/agents.js";
+import { showAlerts } from "../view/alerts.js";
+import { Compose } from "../view/compose.js";
+import { showDead } from "../view/dead.js";
+import { Flow } from "../view/flow.js";
+
+/**
+ * @param {import("../state/store.js").Store} store
+ * @returns {{openUnread: () => void}}
+ */
+export function openHivePage(store) {
+  const compose = new Compose(store);
+  /** @param {import("../types.js").Message} message */
+  const reply = (message) => compose.replyTo(message);
+  showAlerts(store);
+  showAgents(store);
+  showDead(store, reply);
+  const flow = new Flow(store, reply);
+  return { openUnread: () => void flow.openUnread() };
+}

@@ -1,0 +1,105 @@
+/**
+ * Agents by name: what each is, what it does, and what its inbox holds.
+ *
+ * Inbox counts follow the life of messages, which move from one state to the next. The state a
+ * message leaves is looked up where the page holds that message, and otherwise the one that the
+ * step always starts from.
+ */
+
+/** @typedef {import("../types.js").State["agents"]} Agents */
+/** @typedef {import("../types.js").Agent} Agent */
+/** @typedef {import("../types.js").HiveEvent} HiveEvent */
+/** @typedef {import("../types.js").MessageState} MessageState */
+
+/** @type {Readonly<Record<string, readonly [MessageState | null, MessageState]>>} */
+export const STEPS = {
+  message_queued: [null, "queued"],
+  message_leased: ["queued", "leased"],
+  message_acked: ["leased", "acked"],
+  message_released: ["leased", "queued"],
+  message_dead: ["leased", "dead"],
+  message_requeued: ["dead", "queued"],
+  message_dropped: ["dead", "dropped"],
+};
+
+/**
+ * @param {import("../types.js").Snapshot} snapshot
+ * @returns {Agents}
+ */
+export function fromSnapshot(snapshot) {
+  return new Map(snapshot.agents.map((agent) => [agent.name, agent]));
+}
+
+/**
+ * @param {Agents} agents
+ * @param {HiveEvent} event
+ * @param {import("../types.js").MessagesState} messages as they were before `event`
+ * @returns {Agents}
+ */
+export function apply(agents, event, messages) {
+  const name = event.agent ?? "";
+  switch (event.kind) {
+    case "agent_added":
+      return new Map(agents).set(name, event.data.agent);
+    case "agent_changed":
+      // What is declared has changed; what it holds and does is told by events of its own.
+      return changed(agents, name, ({ inbox, turn }) => ({ ...event.data.agent, inbox, turn }));
+    case "agent_removed": {
+      const rest = new Map(agents);
+      return rest.delete(name) ? rest : agents;
+    }
+    case "agent_state_changed": {
+      const { state, reason, since } = event.data;
+      return changed(agents, name, () => ({ state, reason: reason ?? null, since }));
+    }
+    case "agent_status_changed": {
+      const { status, status_at } = event.data;
+      return changed(agents, name, () => ({ status, status_at }));
+    }
+    case "turn_started": {
+      const { id, started_at } = event.data;
+      return changed(agents, name, () => ({ turn: { id, started_at } }));
+    }
+    case "turn_ended":
+      return changed(agents, name, (agent) =>
+        agent.turn?.id === event.data.id ? { turn: null } : {},
+      );
+    default: {
+      const step = STEPS[event.kind];
+      return step ? counted(agents, name, event, step, messages) : agents;
+    }
+  }
+}
+
+/**
+ * @param {Agents} agents
+ * @param {string} name
+ * @param {(agent: Agent) => Partial<Agent>} change
+ * @returns {Agents}
+ */
+function changed(agents, name, change) {
+  const agent = agents.get(name);
+  return agent ? new Map(agents).set(name, { ...agent, ...change(agent) }) : agents;
+}
+
+/**
+ * @param {Agents} agents
+ * @param {string} name
+ * @param {HiveEvent} event
+ * @param {readonly [MessageState | null, MessageState]} step
+ * @param {import("../types.js").MessagesState} messages
+ * @returns {Agents}
+ */
+function counted(agents, name, event, [usual, next], messages) {
+  const held = messages.rows.get(event.data.id) ?? messages.dead.get(event.data.id);
+  const previous = usual === null ? null : (held?.state ?? usual);
+  return changed(agents, name, ({ inbox }) => {
+    const counts = { ...inbox };
+    if (previous !== null && previous in counts) {
+      const key = /** @type {keyof typeof counts} */ (previous);
+      counts[key] = Math.max(0, counts[key] - 1);
+    }
+    if (next in counts) counts[/** @type {keyof typeof counts} */ (next)] += 1;
+    return { inbox: counts };
+  });
+}

@@ -1,0 +1,48 @@
+/**
+ * The page's state: one snapshot, then every event after it, noun by noun.
+ *
+ * Pure: no clock, no document, no network. `apply` gives what a snapshot taken after the event
+ * would give, so nothing has to be fetched again. An event that was applied before changes nothing.
+ */
+
+import * as agents from "./agents.js";
+import * as alerts from "./alerts.js";
+import * as hive from "./hive.js";
+import * as messages from "./messages.js";
+import * as operator from "./operator.js";
+
+/** @typedef {import("../types.js").State} State */
+
+/**
+ * @param {import("../types.js").Snapshot} snapshot
+ * @returns {State}
+ */
+export function fromSnapshot(snapshot) {
+  return {
+    seq: snapshot.seq,
+    epoch: snapshot.epoch,
+    hive: hive.fromSnapshot(snapshot),
+    agents: agents.fromSnapshot(snapshot),
+    messages: messages.fromSnapshot(snapshot),
+    operator: operator.fromSnapshot(snapshot),
+    alerts: alerts.fromSnapshot(snapshot),
+  };
+}
+
+/**
+ * @param {State} state
+ * @param {import("../types.js").HiveEvent} event
+ * @returns {State}
+ */
+export function apply(state, event) {
+  if (event.seq <= state.seq) return state;
+  return {
+    seq: event.seq,
+    epoch: state.epoch,
+    hive: hive.apply(state.hive, event),
+    agents: agents.apply(state.agents, event, state.messages),
+    messages: messages.apply(state.messages, event),
+    operator: operator.apply(state.operator, event),
+    alerts: alerts.apply(state.alerts, event),
+  };
+}

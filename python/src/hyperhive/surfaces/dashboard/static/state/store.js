@@ -1,0 +1,73 @@
+/**
+ * Holds the page's state and tells views when it changed.
+ *
+ * Any number of changes before the next frame are drawn once: a burst of a thousand events costs
+ * one drawing. A hidden page has no frames, so it is drawn by a slow timer, for its title.
+ */
+
+/** @typedef {import("../types.js").State} State */
+/** @typedef {import("../types.js").HiveEvent} HiveEvent */
+
+const HIDDEN_DRAW_MS = 1000;
+
+export class Store {
+  /** @type {State} */
+  #state;
+  /** @type {Set<(state: State) => void>} */
+  #views = new Set();
+  /** @type {Set<(event: HiveEvent) => void>} */
+  #listeners = new Set();
+  #due = false;
+
+  /** @param {State} state */
+  constructor(state) {
+    this.#state = state;
+  }
+
+  get state() {
+    return this.#state;
+  }
+
+  /**
+   * Draw `view` now and after every change.
+   *
+   * @param {(state: State) => void} view
+   */
+  show(view) {
+    this.#views.add(view);
+    view(this.#state);
+  }
+
+  /**
+   * Hear every event after it was applied; the returned function ends that.
+   *
+   * @param {(event: HiveEvent) => void} listener
+   * @returns {() => void}
+   */
+  hear(listener) {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** @param {HiveEvent} event */
+  announce(event) {
+    for (const listener of this.#listeners) listener(event);
+  }
+
+  /** @param {(state: State) => State} change a pure function */
+  update(change) {
+    const next = change(this.#state);
+    if (next === this.#state) return;
+    this.#state = next;
+    if (this.#due) return;
+    this.#due = true;
+    if (document.hidden) setTimeout(() => this.draw(), HIDDEN_DRAW_MS);
+    else requestAnimationFrame(() => this.draw());
+  }
+
+  /** Draw what has changed without waiting for the next frame. */
+  draw() {
+    this.#due = false;
+    for (const view of this.#views) view(this.#state);
+  }
+}

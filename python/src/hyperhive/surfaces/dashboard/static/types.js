@@ -1,0 +1,95 @@
+/**
+ * The shapes that cross the wire and the shape of the page's state, for the type checker only.
+ *
+ * Times are seconds since 1970 by the server's clock.
+ *
+ * @typedef {"queued" | "leased" | "acked" | "dead" | "dropped"} MessageState
+ *
+ * @typedef {object} Message One message as a list shows it; its whole body is fetched when it is opened.
+ * @property {number} id
+ * @property {string} from
+ * @property {string} to
+ * @property {number | null} at null only in a message the page has never seen in full
+ * @property {number | null} in_reply_to
+ * @property {boolean} broadcast
+ * @property {MessageState} state
+ * @property {number} attempts
+ * @property {boolean} redelivered
+ * @property {number | null} not_before
+ * @property {string | null} reason
+ * @property {string} preview
+ * @property {number} size bytes of the whole body
+ * @property {number | null} read_at
+ *
+ * @typedef {object} Inbox How many messages an agent has in each state that wants something.
+ * @property {number} queued
+ * @property {number} leased
+ * @property {number} dead
+ *
+ * @typedef {object} Agent
+ * @property {string} name
+ * @property {string} role
+ * @property {string} description
+ * @property {boolean} declared
+ * @property {string} driver
+ * @property {string} runtime
+ * @property {string} state
+ * @property {string | null} reason
+ * @property {number | null} since
+ * @property {string | null} status
+ * @property {number | null} status_at
+ * @property {{id: number, started_at: number} | null} turn
+ * @property {Inbox} inbox
+ *
+ * @typedef {object} Alert
+ * @property {string} key
+ * @property {string} severity
+ * @property {string} text
+ * @property {string | null} agent
+ * @property {number} raised_at
+ *
+ * @typedef {object} Hive
+ * @property {string} name
+ * @property {string} version
+ * @property {number} started_at
+ *
+ * @typedef {object} Snapshot
+ * @property {number} seq
+ * @property {string} epoch
+ * @property {number} at
+ * @property {Hive} hive
+ * @property {Agent[]} agents
+ * @property {Message[]} messages oldest first
+ * @property {Message[]} dead
+ * @property {{unread: number}} operator
+ * @property {Alert[]} alerts
+ *
+ * @typedef {object} HiveEvent One fact, past tense; `data` has the fields of its kind.
+ * @property {number} seq
+ * @property {number} at
+ * @property {string} kind
+ * @property {string | null} agent whom it concerns; of a message, the recipient
+ * @property {string} actor
+ * @property {any} data
+ *
+ * @typedef {object} MessagesState
+ * @property {ReadonlyMap<number, Message>} rows the newest ones, by id, ascending
+ * @property {ReadonlyMap<number, Message>} dead every dead message, by id, however old
+ * @property {boolean} more whether the server has older ones than `rows`
+ * @property {number} limit how many rows are kept
+ *
+ * @typedef {object} State Everything the page shows that the hive decides. Never changed in place.
+ * @property {number} seq
+ * @property {string} epoch
+ * @property {Hive & {stopping: boolean}} hive
+ * @property {ReadonlyMap<string, Agent>} agents
+ * @property {MessagesState} messages
+ * @property {{unread: number}} operator
+ * @property {ReadonlyMap<string, Alert>} alerts
+ *
+ * @typedef {Message & {body: string, history: HiveEvent[]}} WholeMessage
+ *
+ * @typedef {"connecting" | "live" | "reconnecting" | "stale"} ConnectionState
+ */
+
+export {};

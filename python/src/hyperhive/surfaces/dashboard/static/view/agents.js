@@ -1,0 +1,114 @@
+/** Agents as cards: what each is doing, why, since when, and what waits for it. */
+
+import { h, KeyedList, part, say } from "./elements.js";
+import { showSince } from "./times.js";
+import { chip, nameTag, showChip } from "./words.js";
+
+/** @typedef {import("../types.js").Agent} Agent */
+
+/** @param {import("../state/store.js").Store} store */
+export function showAgents(store) {
+  const count = part("agent-count", HTMLElement);
+  /** @type {KeyedList<Agent>} */
+  const list = new KeyedList(part("agent-cards", HTMLUListElement), agentCard);
+  /** @type {ReadonlyMap<string, Agent> | null} */
+  let shown = null;
+  store.show(({ agents }) => {
+    if (agents === shown) return;
+    shown = agents;
+    count.textContent = String(agents.size);
+    const order = [...agents].sort(([a, left], [b, right]) => rank(left) - rank(right) || (a < b ? -1 : 1));
+    list.show(new Map(order));
+  });
+}
+
+/**
+ * @param {Agent} agent
+ * @returns {number} the manager comes first
+ */
+function rank(agent) {
+  return agent.role === "manager" ? 0 : 1;
+}
+
+/**
+ * @param {Agent} agent
+ * @returns {import("./elements.js").Item<Agent>}
+ */
+function agentCard({ name }) {
+  const role = h("span", { class: "tag" }, "manager");
+  const spawned = h("span", { class: "tag" }, "spawned");
+  const state = chip();
+  const since = h("time", { class: "since" });
+  const reason = h("p", { class: "reason" });
+  const status = h("p", { class: "status" });
+  const statusText = h("span", {});
+  const statusAt = h("time", { class: "since" });
+  const turn = h("span", { class: "turn" });
+  const turnSince = h("time", { class: "since" });
+  const turnLine = h("span", { class: "turn-line" }, turn, turnSince);
+  const description = h("p", { class: "description" });
+  const box = h("span", { class: "box" });
+  const queued = count("queued");
+  const leased = count("leased");
+  const dead = count("dead");
+  const none = h("span", {}, "inbox empty");
+  status.append(statusText, " ", statusAt);
+  const element = h(
+    "li",
+    {},
+    h(
+      "article",
+      { class: "card", "aria-label": `Agent ${name}`, "data-agent": name },
+      h("header", {}, h("h3", {}, nameTag(name)), role, spawned, h("span", { class: "now" }, state, since)),
+      description,
+      reason,
+      status,
+      h(
+        "footer",
+        {},
+        h("span", { class: "inbox", role: "group", "aria-label": "Inbox" }, none, queued.element, leased.element, dead.element),
+        turnLine,
+        box,
+      ),
+    ),
+  );
+  return {
+    element,
+    update(agent) {
+      role.hidden = agent.role !== "manager";
+      spawned.hidden = agent.declared;
+      showChip(state, agent.state);
+      showSince(since, agent.since);
+      say(description, agent.description);
+      say(reason, agent.reason);
+      statusText.textContent = agent.status ?? "";
+      status.hidden = !agent.status;
+      showSince(statusAt, agent.status_at);
+      queued.update(agent.inbox.queued);
+      leased.update(agent.inbox.leased);
+      dead.update(agent.inbox.dead);
+      none.hidden = agent.inbox.queued + agent.inbox.leased + agent.inbox.dead > 0;
+      turnLine.hidden = agent.turn === null;
+      turn.textContent = agent.turn ? `turn ${agent.turn.id}` : "";
+      showSince(turnSince, agent.turn?.started_at ?? null);
+      box.textContent = `${agent.driver} · ${agent.runtime}`;
+    },
+  };
+}
+
+/**
+ * @param {string} noun
+ * @returns {{element: HTMLElement, update: (value: number) => void}}
+ */
+function count(noun) {
+  const number = h("b", {});
+  const element = h("span", { class: `count count-${noun}` }, number, ` ${noun}`);
+  return {
+    element,
+    update(value) {
+      const text = value.toLocaleString("en");
+      if (number.textContent !== text) number.textContent = text;
+      element.hidden = value === 0;
+    },
+  };
+}

@@ -1,0 +1,233 @@
+/**
+ * The live flow of messages, newest at the bottom.
+ *
+ * It stays at the bottom while it is there; scrolled up, what is being read stays where it is, and a
+ * button tells how many have come since. Only one row is a tab stop: arrow keys move between rows.
+ */
+
+import { withFollowing, withOlder } from "../state/messages.js";
+import { get } from "../wire/api.js";
+import { KeyedList, part, say } from "./elements.js";
+import { MessageItem } from "./message.js";
+
+/** @typedef {import("../types.js").Message} Message */
+/** @typedef {import("../types.js").State} State */
+
+/** Pixels from the end that still count as the end. */
+const END_SLACK = 32;
+const PAGE_SIZE = 100;
+/** Pages that are looked through for an unread message before giving up. */
+const SEARCH_PAGES = 20;
+
+export class Flow {
+  #store;
+  #scroller = part("flow", HTMLElement);
+  #rows = part("flow-rows", HTMLOListElement);
+  #empty = part("flow-empty", HTMLElement);
+  #older = part("flow-older", HTMLButtonElement);
+  #trouble = part("flow-trouble", HTMLElement);
+  #newer = part("flow-newer", HTMLButtonElement);
+  #list;
+  #following = true;
+  #seen = 0;
+  /** The newest message on the page; the first ones are none that came. */
+  #newest = Infinity;
+  /** @type {ReadonlyMap<number, Message> | null} */
+  #shown = null;
+  /** @type {number | null} */
+  #tabStop = null;
+
+  /**
+   * @param {import("../state/store.js").Store} store
+   * @param {(message: Message) => void} reply
+   */
+  constructor(store, reply) {
+    this.#store = store;
+    /** @param {MessageItem} item */
+    const resized = (item) => {
+      if (item.isOpen) item.element.scrollIntoView({ block: "nearest" });
+      this.#measure();
+    };
+    const options = { store, reply, place: "flow", resized };
+    /** @type {KeyedList<Message>} */
+    this.#list = new KeyedList(this.#rows, (message) => this.#row(message, options));
+    this.#scroller.addEventListener("scroll", () => this.#measure(), { passive: true });
+    this.#older.addEventListener("click", () => this.#loadOlder());
+    this.#newer.addEventListener("click", () => this.#toEnd());
+    this.#rows.addEventListener("keydown", (event) => this.#move(event));
+    this.#rows.addEventListener("focusin", (event) => this.#focused(event));
+    new ResizeObserver(() => this.#following && this.#stick()).observe(this.#scroller);
+    store.show((state) => this.#show(state));
+  }
+
+  /** Open the oldest message the operator has not read, looking through older pages if need be. */
+  async openUnread() {
+    for (let page = 0; page < SEARCH_PAGES; page += 1) {
+      const { rows, more } = this.#store.state.messages;
+      const unread = [...rows.values()].find(({ to, read_at }) => to === "operator" && read_at === null);
+      if (unread) return this.#openMessage(unread.id);
+      if (!more) return;
+      await this.#loadOlder();
+    }
+  }
+
+  /** @param {State} state */
+  #show({ messages }) {
+    if (messages.rows === this.#shown) return;
+    const anchor = this.#following ? null : this.#anchor();
+    this.#shown = messages.rows;
+    this.#list.show(messages.rows);
+    this.#newest = newest(messages.rows) ?? 0;
+    this.#empty.hidden = messages.rows.size > 0;
+    this.#older.hidden = !messages.more;
+    if (!this.#rows.querySelector(".row[tabindex='0']")) this.#setTabStop(newest(messages.rows));
+    if (this.#following) this.#stick();
+    else if (anchor) this.#scroller.scrollTop += anchor.element.offsetTop - anchor.top;
+    this.#count();
+  }
+
+  /**
+   * @param {Message} message
+   * @param {import("./message.js").MessageOptions} options
+   */
+  #row(message, options) {
+    const item = new MessageItem(message, options);
+    item.button.tabIndex = -1;
+    // Only what comes while somebody looks is worth a glance: not the first rows, not older pages.
+    item.element.classList.toggle("is-new", message.id > this.#newest);
+    return item;
+  }
+
+  #stick() {
+    this.#scroller.scrollTop = this.#scroller.scrollHeight;
+  }
+
+  #toEnd() {
+    this.#following = true;
+    this.#stick();
+    this.#measure();
+    const last = newest(this.#store.state.messages.rows);
+    if (last !== null) this.#focusRow(last);
+  }
+
+  /** Notice whether the end is in view. */
+  #measure() {
+    const { scrollTop, scrollHeight, clientHeight } = this.#scroller;
+    this.#following = scrollHeight - scrollTop - clientHeight <= END_SLACK;
+    this.#store.update((state) => {
+      const messages = withFollowing(state.messages, this.#following);
+      return messages === state.messages ? state : { ...state, messages };
+    });
+    this.#count();
+  }
+
+  #count() {
+    const rows = this.#store.state.messages.rows;
+    if (this.#following) this.#seen = newest(rows) ?? 0;
+    let fresh = 0;
+    for (const id of rows.keys()) if (id > this.#seen) fresh += 1;
+    const { scrollTop, scrollHeight, clientHeight } = this.#scroller;
+    const isFar = scrollHeight - scrollTop - clientHeight > clientHeight;
+    this.#newer.hidden = this.#following || (fresh === 0 && !isFar);
+    const text = fresh > 0 ? `${fresh} new` : "To the newest";
+    if (this.#newer.textContent !== text) this.#newer.textContent = text;
+  }
+
+  /** @returns {{element: HTMLElement, top: number} | null} the row at the top of what is in view */
+  #anchor() {
+    const edge = this.#scroller.scrollTop;
+    for (const element of this.#rows.children) {
+      if (!(element instanceof HTMLElement)) continue;
+      const top = element.offsetTop;
+      if (top + element.offsetHeight > edge) return { element, top };
+    }
+    return null;
+  }
+
+  async #loadOlder() {
+    const [oldest] = this.#store.state.messages.rows.keys();
+    if (this.#older.ariaDisabled === "true") return;
+    this.#older.ariaDisabled = "true";
+    say(this.#trouble, null);
+    try {
+      const before = oldest === undefined ? "" : `before=${oldest}&`;
+      const page = await get(`/api/messages?${before}limit=${PAGE_SIZE}`);
+      this.#following = false;
+      this.#store.update((state) => ({ ...state, messages: withOlder(state.messages, page) }));
+      this.#store.draw();
+    } catch (error) {
+      say(this.#trouble, error instanceof Error ? error.message : String(error));
+    }
+    this.#older.ariaDisabled = "false";
+  }
+
+  /** @param {number} id */
+  #openMessage(id) {
+    const item = this.#list.item(id);
+    if (!(item instanceof MessageItem)) return;
+    item.open();
+    this.#focusRow(id);
+    item.element.scrollIntoView({ block: "center" });
+    this.#measure();
+  }
+
+  /** @param {number | null} id */
+  #setTabStop(id) {
+    const previous = this.#tabStop === null ? undefined : this.#list.item(this.#tabStop);
+    if (previous instanceof MessageItem) previous.button.tabIndex = -1;
+    const item = id === null ? undefined : this.#list.item(id);
+    if (item instanceof MessageItem) item.button.tabIndex = 0;
+    this.#tabStop = id;
+  }
+
+  /** @param {number} id */
+  #focusRow(id) {
+    this.#setTabStop(id);
+    const item = this.#list.item(id);
+    if (item instanceof MessageItem) item.button.focus({ preventScroll: true });
+  }
+
+  /** @param {FocusEvent} event */
+  #focused(event) {
+    const row = event.target instanceof HTMLElement && event.target.closest(".row");
+    if (row) this.#setTabStop(rowId(row));
+  }
+
+  /** @param {KeyboardEvent} event */
+  #move(event) {
+    const row = event.target instanceof HTMLElement && event.target.closest(".row");
+    const element = row && row.closest("li");
+    if (!element || event.altKey || event.ctrlKey || event.metaKey) return;
+    /** @type {Record<string, Element | null>} */
+    const targets = {
+      ArrowUp: element.previousElementSibling,
+      ArrowDown: element.nextElementSibling,
+      Home: this.#rows.firstElementChild,
+      End: this.#rows.lastElementChild,
+    };
+    const target = targets[event.key];
+    if (!(target instanceof HTMLElement)) return;
+    event.preventDefault();
+    this.#focusRow(Number(target.dataset["id"]));
+    target.scrollIntoView({ block: "nearest" });
+  }
+}
+
+/**
+ * @param {Element} row
+ * @returns {number | null}
+ */
+function rowId(row) {
+  const element = row.closest("li");
+  return element ? Number(element.dataset["id"]) : null;
+}
+
+/**
+ * @param {ReadonlyMap<number, Message>} rows
+ * @returns {number | null}
+ */
+function newest(rows) {
+  let id = null;
+  for (id of rows.keys());
+  return id;
+}

@@ -1,0 +1,88 @@
+/** How states look and names are told apart: the only place that maps one to the other. */
+
+import { h } from "./elements.js";
+
+/** @typedef {"good" | "busy" | "wait" | "bad" | "idle"} Tone */
+
+/** @type {Readonly<Record<string, Tone>>} */
+const TONES = {
+  ready: "good",
+  busy: "busy",
+  starting: "wait",
+  draining: "wait",
+  stopping: "wait",
+  backing_off: "wait",
+  rate_limited: "wait",
+  needs_login: "bad",
+  crashed: "bad",
+  stopped: "idle",
+  queued: "wait",
+  leased: "busy",
+  acked: "idle",
+  dead: "bad",
+  dropped: "idle",
+  unread: "busy",
+  read: "idle",
+};
+
+const HUES = 8;
+
+/**
+ * @param {string} state
+ * @returns {HTMLSpanElement} an empty chip; `showChip` fills it
+ */
+export function chip(state = "") {
+  const element = h("span", { class: "chip" });
+  if (state) showChip(element, state);
+  return element;
+}
+
+/**
+ * @param {HTMLElement} element
+ * @param {string} state
+ */
+export function showChip(element, state) {
+  const text = state.replaceAll("_", " ");
+  if (element.textContent !== text) element.textContent = text;
+  element.className = `chip tone-${TONES[state] ?? "idle"}`;
+}
+
+/**
+ * @param {string} name
+ * @returns {HTMLSpanElement} the name, in a colour that is always the same for it
+ */
+export function nameTag(name) {
+  const element = h("span", { class: "name" });
+  showName(element, name);
+  return element;
+}
+
+/**
+ * @param {HTMLElement} element
+ * @param {string} name
+ */
+export function showName(element, name) {
+  if (element.textContent === name && name) return;
+  let hash = 0;
+  for (const character of name) hash = (hash * 31 + (character.codePointAt(0) ?? 0)) >>> 0;
+  const hue = ["operator", "system", "reminder"].includes(name) ? name : String(hash % HUES);
+  element.className = `name hue-${hue}`;
+  element.textContent = name;
+}
+
+/**
+ * @param {number} count
+ * @param {string} noun
+ * @returns {string}
+ */
+export function counted(count, noun) {
+  return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
+}
+
+/**
+ * @param {number} bytes
+ * @returns {string}
+ */
+export function sized(bytes) {
+  return bytes < 1024 ? counted(bytes, "byte") : `${(bytes / 1024).toFixed(1)} KiB`;
+}

@@ -1,0 +1,273 @@
+"""The operator's HTTP surface over a hive in memory, for tests of the page alone.
+
+It serves the page's own files with the page's own policy, answers as the operator's API does, and
+can be told to misbehave: cut its streams, refuse them, refuse a request. Every request is recorded.
+"""
+
+import json
+import threading
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+from urllib.parse import parse_qs, urlsplit
+
+from hyperhive.surfaces.dashboard import INDEX, LOGIN, STATIC
+from hyperhive.surfaces.http.gate import CONTENT_SECURITY_POLICY
+from tests.browser.hive_model import HiveModel, Json
+
+CSRF: Final = "a-token-for-the-page"
+SECRET: Final = "correct horse"
+TYPES: Final = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A request that was made."""
+
+    method: str
+    path: str
+    body: Json
+
+
+@dataclass
+class Trouble:
+    """What the server does wrong on purpose."""
+
+    streams_refused: bool = False
+    logged_out: bool = False
+    refusals: dict[str, tuple[int, Json]] = field(default_factory=dict)
+    """By path: the status and problem that every request to it gets."""
+
+
+class FakeHive:
+    """A server on a free port of loopback, for as long as the ``with`` block lasts."""
+
+    def __init__(self, model: HiveModel) -> None:
+        self.model = model
+        self.trouble = Trouble()
+        self.seen: list[Seen] = []
+        self.streams = 0
+        """Streams that are open now; changes are notified through the model's condition."""
+        self.generation = 0
+        handler = type("BoundHandler", (_Handler,), {"hive": self})
+        self._server = _Server(("127.0.0.1", 0), handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+
+    @property
+    def url(self) -> str:
+        """Where the page is."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.cut_streams()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def cut_streams(self) -> None:
+        """End every stream that is open."""
+        with self.model.changed:
+            self.generation += 1
+            self.model.changed.notify_all()
+
+    def wait_for_streams(self, count: int) -> None:
+        """Wait until so many streams are open."""
+        with self.model.changed:
+            assert self.model.changed.wait_for(lambda: self.streams == count, timeout=10)
+
+    def requests(self, method: str, path: str) -> list[Seen]:
+        """Give the requests of one kind so far."""
+        return [s for s in self.seen if s.method == method and urlsplit(s.path).path == path]
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+
+class _Handler(BaseHTTPRequestHandler):
+    hive: FakeHive
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *args: object) -> None:
+        """Stay silent: the tests look at ``seen``."""
+
+    def do_GET(self) -> None:
+        url = urlsplit(self.path)
+        query = {key: values[0] for key, values in parse_qs(url.query).items()}
+        self.hive.seen.append(Seen("GET", self.path, {}))
+        if self._refused(url.path):
+            return
+        model = self.hive.model
+        match url.path.strip("/").split("/"):
+            case [""]:
+                self._file(INDEX)
+            case ["login"]:
+                self._file(LOGIN)
+            case ["static", *parts]:
+                self._file(STATIC.joinpath(*parts))
+            case ["api", "state"]:
+                self._json(200, model.snapshot())
+            case ["api", "session"]:
+                self._json(200, {"operator": "operator", "csrf": CSRF})
+            case ["api", "messages"]:
+                before = int(query["before"]) if "before" in query else None
+                self._json(200, model.older(before, int(query.get("limit", "50"))))
+            case ["api", "messages", ident] if int(ident) in model.messages:
+                self._json(200, model.whole(int(ident)))
+            case ["dashboard", "stream"]:
+                self._stream(int(query["after"]), query["epoch"])
+            case _:
+                self._problem(404, {"detail": "There is no such thing.", "code": "not_found"})
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers.get("content-length", "0"))))
+        self.hive.seen.append(Seen("POST", self.path, body))
+        if self._refused(self.path):
+            return
+        if self.path == "/login":
+            self._login(body)
+        elif self.headers.get("x-hyperhive-csrf") != CSRF:
+            self._problem(
+                403, {"detail": "The request does not come from the page.", "code": "forbidden"}
+            )
+        else:
+            self._act(self.path.strip("/").split("/"), body)
+
+    def _act(self, parts: list[str], body: Json) -> None:
+        model = self.hive.model
+        match parts:
+            case ["api", "messages"] if body["to"] == "*":
+                ids = {
+                    n: model.send("operator", n, body["body"], broadcast=True) for n in model.agents
+                }
+                self._json(
+                    201, {"id": None, "ids": ids, "to": "*", "left_out": [], "seq": model.seq}
+                )
+            case ["api", "messages"]:
+                facts = {"in_reply_to": body.get("in_reply_to")}
+                ident = model.send("operator", body["to"], body["body"], **facts)
+                receiver = model.agents[body["to"]]["state"]
+                self._json(
+                    201,
+                    {
+                        "id": ident,
+                        "ids": {},
+                        "to": body["to"],
+                        "receiver": receiver,
+                        "seq": model.seq,
+                    },
+                )
+            case ["api", "messages", ident, ("requeue" | "drop" | "read") as verb]:
+                getattr(model, verb)(int(ident))
+                self._json(
+                    200,
+                    {
+                        "id": int(ident),
+                        "state": model.messages[int(ident)]["state"],
+                        "seq": model.seq,
+                    },
+                )
+            case _:
+                self._problem(404, {"detail": "There is no such thing.", "code": "not_found"})
+
+    def _login(self, body: Json) -> None:
+        if body != {"secret": SECRET}:
+            self._problem(
+                401, {"detail": "That is not the secret.", "remedy": "Look in the secret file."}
+            )
+            return
+        self.hive.trouble.logged_out = False
+        self._json(200, {"csrf": CSRF})
+
+    def _refused(self, path: str) -> bool:
+        trouble = self.hive.trouble
+        if path in trouble.refusals:
+            self._problem(*trouble.refusals[path])
+        elif trouble.logged_out and path.startswith(("/api", "/dashboard")):
+            self._problem(
+                401, {"detail": "Nobody is logged in.", "remedy": "Log in.", "code": "unauthorized"}
+            )
+        elif trouble.streams_refused and path == "/dashboard/stream":
+            self._problem(503, {"detail": "Not now.", "code": "unavailable"})
+        else:
+            return False
+        return True
+
+    def _stream(self, after: int, epoch: str) -> None:
+        hive, model = self.hive, self.hive.model
+        self.send_response(200)
+        self.send_header("content-type", "text/event-stream")
+        self.send_header("connection", "close")
+        self.end_headers()
+        self.close_connection = True
+        with model.changed:
+            generation = hive.generation
+            hive.streams += 1
+            model.changed.notify_all()
+        try:
+            self._say("hello", {"epoch": model.epoch, "seq": model.seq})
+            if epoch != model.epoch or after < model.trimmed_to:
+                self._say("reset", {"reason": "epoch" if epoch != model.epoch else "trimmed"})
+                return
+            while hive.generation == generation:
+                fresh = self._events(after, generation)
+                for event in fresh:
+                    self._say("event", event, f"{model.epoch}:{event['seq']}")
+                    after = event["seq"]
+        except (BrokenPipeError, ConnectionResetError):
+            return
+        finally:
+            with model.changed:
+                hive.streams -= 1
+                model.changed.notify_all()
+
+    def _events(self, after: int, generation: int) -> list[Json]:
+        """Wait for events after a position; none when the streams of a generation are cut."""
+        hive, model = self.hive, self.hive.model
+        with model.changed:
+            model.changed.wait_for(lambda: model.seq > after or hive.generation != generation)
+            cut = hive.generation != generation
+            return [] if cut else [e for e in model.events if e["seq"] > after]
+
+    def _say(self, kind: str, data: Json, ident: str = "") -> None:
+        head = f"id: {ident}\n" if ident else ""
+        self.wfile.write(f"{head}event: {kind}\ndata: {json.dumps(data)}\n\n".encode())
+        self.wfile.flush()
+
+    def _file(self, path: Path) -> None:
+        if not path.is_file():
+            self._problem(404, {"detail": "There is no such file.", "code": "not_found"})
+            return
+        self._answer(200, TYPES[path.suffix], path.read_bytes())
+
+    def _json(self, status: int, data: Json) -> None:
+        self._answer(status, "application/json", json.dumps(data).encode())
+
+    def _problem(self, status: int, problem: Json) -> None:
+        self._answer(status, "application/problem+json", json.dumps(problem).encode())
+
+    def _answer(self, status: int, kind: str, content: bytes) -> None:
+        self.send_response(status)
+        self.send_header("content-type", kind)
+        self.send_header("content-length", str(len(content)))
+        self.send_header("content-security-policy", CONTENT_SECURITY_POLICY)
+        self.send_header("x-content-type-options", "nosniff")
+        self.end_headers()
+        self.wfile.write(content)

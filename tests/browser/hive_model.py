@@ -1,0 +1,265 @@
+"""A hive in memory, as the operator's API shows one: rows, and an event for every change of them.
+
+Snapshots are made from the rows alone and never from events, so that a page which applied the
+events can be held against a snapshot taken later. Every method changes rows and appends the event
+under one lock; ``changed`` is notified after each.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+OPERATOR: Final = "operator"
+PREVIEW: Final = 280
+Json = dict[str, Any]
+
+
+@dataclass
+class HiveModel:
+    """The rows of a hive. ``window`` is how many messages a snapshot holds."""
+
+    name: str = "meadow"
+    clock: Callable[[], float] = time.time
+    window: int = 200
+    epoch: str = "e1"
+    agents: dict[str, Json] = field(default_factory=dict)
+    messages: dict[int, Json] = field(default_factory=dict)
+    alerts: dict[str, Json] = field(default_factory=dict)
+    events: list[Json] = field(default_factory=list)
+    trimmed_to: int = 0
+    changed: threading.Condition = field(default_factory=threading.Condition)
+    turns: int = 0
+    last_id: int = 0
+
+    def __post_init__(self) -> None:
+        self.started_at = self.clock()
+
+    @property
+    def seq(self) -> int:
+        """The position after the last event."""
+        return int(self.events[-1]["seq"]) if self.events else 0
+
+    # What is asked for
+
+    def snapshot(self) -> Json:
+        """Give everything that a page begins with."""
+        with self.changed:
+            rows = [shown(m) for m in self.messages.values()]
+            return {
+                "seq": self.seq,
+                "epoch": self.epoch,
+                "at": self.clock(),
+                "hive": {"name": self.name, "version": "0.1.0", "started_at": self.started_at},
+                "agents": [self.agent(name) for name in self.agents],
+                "messages": rows[-self.window :],
+                "dead": [m for m in rows if m["state"] == "dead"],
+                "operator": {
+                    "unread": sum(m["to"] == OPERATOR and m["read_at"] is None for m in rows)
+                },
+                "alerts": [dict(alert) for alert in self.alerts.values()],
+            }
+
+    def agent(self, name: str) -> Json:
+        """Give one agent with its inbox counted from the messages."""
+        mine = [m["state"] for m in self.messages.values() if m["to"] == name]
+        inbox = {state: mine.count(state) for state in ("queued", "leased", "dead")}
+        return {**self.agents[name], "inbox": inbox}
+
+    def whole(self, ident: int) -> Json:
+        """Give a message with its body and everything that happened to it."""
+        with self.changed:
+            history = [e for e in self.events if message_of(e) == ident]
+            row = self.messages[ident]
+            return {**shown(row), "body": row["body"], "history": history}
+
+    def older(self, before: int | None, limit: int) -> Json:
+        """Give a page of messages, newest first."""
+        with self.changed:
+            rows = [m for i, m in self.messages.items() if before is None or i < before]
+            page = [shown(m) for m in reversed(rows[-limit:])]
+            return {"messages": page, "more": len(rows) > limit}
+
+    # What happens
+
+    def add_agent(self, name: str, role: str = "worker", **facts: Any) -> None:
+        """Declare an agent."""
+        with self.changed:
+            self.agents[name] = {
+                "name": name, "role": role, "description": "", "declared": True,
+                "driver": "scripted", "runtime": "process", "state": "ready", "reason": None,
+                "since": self.clock(), "status": None, "status_at": None, "turn": None, **facts,
+            }  # fmt: skip
+            self._emit("agent_added", name, {"agent": self.agent(name)})
+
+    def change_agent(self, name: str, **facts: Any) -> None:
+        """Declare an agent otherwise; the event tells nothing of its inbox and turn."""
+        with self.changed:
+            self.agents[name].update(facts)
+            inbox = {"queued": 0, "leased": 0, "dead": 0}
+            shape = {**self.agents[name], "inbox": inbox, "turn": None}
+            self._emit("agent_changed", name, {"agent": shape})
+
+    def remove_agent(self, name: str) -> None:
+        """Forget an agent; its messages stay."""
+        with self.changed:
+            del self.agents[name]
+            self._emit("agent_removed", name, {})
+
+    def set_state(self, name: str, state: str, reason: str | None = None) -> None:
+        """Put an agent in another state."""
+        with self.changed:
+            change = {"state": state, "reason": reason, "since": self.clock()}
+            self.agents[name].update(change)
+            self._emit("agent_state_changed", name, {**change, "session": None})
+
+    def set_status(self, name: str, text: str | None) -> None:
+        """Let an agent say what it is doing."""
+        with self.changed:
+            change = {"status": text, "status_at": self.clock()}
+            self.agents[name].update(change)
+            self._emit("agent_status_changed", name, change, actor=name)
+
+    def start_turn(self, name: str, messages: list[int] | None = None) -> int:
+        """Begin a turn of an agent."""
+        with self.changed:
+            self.turns += 1
+            turn = {"id": self.turns, "started_at": self.clock()}
+            self.agents[name]["turn"] = turn
+            self._emit("turn_started", name, {**turn, "messages": messages or []}, actor=name)
+            return self.turns
+
+    def end_turn(self, name: str, outcome: str = "ok") -> None:
+        """End the turn that an agent is in."""
+        with self.changed:
+            turn = self.agents[name]["turn"]
+            self.agents[name]["turn"] = None
+            ended = {"id": turn["id"], "outcome": outcome, "error": None, "ended_at": self.clock()}
+            self._emit("turn_ended", name, {**ended, "usage": None, "tools": {}}, actor=name)
+
+    def send(self, sender: str, to: str, body: str, **facts: Any) -> int:
+        """Accept a message."""
+        with self.changed:
+            self.last_id += 1
+            at = self.clock()
+            row = {
+                "id": self.last_id, "from": sender, "to": to, "at": at,
+                "in_reply_to": None, "broadcast": False, "attempts": 0,
+                "state": "acked" if to == OPERATOR else "queued",
+                "redelivered": False, "not_before": at, "reason": None, "body": body,
+                "size": len(body.encode()), "read_at": None, **facts,
+            }  # fmt: skip
+            self.messages[self.last_id] = row
+            self._emit("message_queued", to, {"message": shown(row)}, actor=sender, at=at)
+            return self.last_id
+
+    def lease(self, ident: int, turn: int | None = None) -> None:
+        """Hand a message over."""
+        self._step(ident, "message_leased", {"turn": turn}, state="leased")
+
+    def ack(self, ident: int) -> None:
+        """Take a message as handled."""
+        self._step(ident, "message_acked", {}, state="acked", reason=None)
+
+    def release(self, ident: int, reason: str = "the turn failed", attempts: int = 1) -> None:
+        """Give a leased message back, to be delivered again."""
+        facts = {
+            "attempts": self.messages[ident]["attempts"] + attempts,
+            "redelivered": True,
+            "not_before": self.clock() + 30 if attempts else None,
+            "reason": reason,
+        }
+        self._step(ident, "message_released", facts, state="queued", **facts)
+
+    def die(self, ident: int, reason: str = "the turn failed") -> None:
+        """Give a leased message up."""
+        facts = {"attempts": self.messages[ident]["attempts"] + 1, "reason": reason}
+        self._step(ident, "message_dead", facts, state="dead", **facts)
+
+    def requeue(self, ident: int) -> None:
+        """Let a dead message start anew."""
+        at = self.clock()
+        anew = {"attempts": 0, "redelivered": True, "not_before": at, "reason": None}
+        self._step(ident, "message_requeued", {}, OPERATOR, at, state="queued", **anew)
+
+    def drop(self, ident: int) -> None:
+        """Give a dead message up for good."""
+        self._step(ident, "message_dropped", {}, OPERATOR, state="dropped")
+
+    def read(self, ident: int) -> None:
+        """Mark a message of the operator's read; a second time changes nothing."""
+        with self.changed:
+            if self.messages[ident]["read_at"] is None:
+                self.messages[ident]["read_at"] = at = self.clock()
+                self._emit("message_read", OPERATOR, {"id": ident}, actor=OPERATOR, at=at)
+
+    def raise_alert(
+        self, key: str, text: str, severity: str = "warning", agent: str | None = None
+    ) -> None:
+        """Show the operator something that lasts."""
+        with self.changed:
+            alert = {"key": key, "severity": severity, "text": text, "agent": agent}
+            at = self.clock()
+            self.alerts[key] = {**alert, "raised_at": at}
+            self._emit("alert_raised", agent, alert, at=at)
+
+    def clear_alert(self, key: str) -> None:
+        """End an alert."""
+        with self.changed:
+            del self.alerts[key]
+            self._emit("alert_cleared", None, {"key": key})
+
+    def stop(self) -> None:
+        """Say that the hive goes down."""
+        with self.changed:
+            self._emit("hive_stopping", None, {})
+
+    def restore(self) -> None:
+        """Begin another history, as after a restored backup."""
+        with self.changed:
+            self.epoch += "'"
+            self.events.clear()
+            self.changed.notify_all()
+
+    def _step(
+        self,
+        ident: int,
+        kind: str,
+        facts: Json,
+        actor: str = "system",
+        at: float | None = None,
+        **change: Any,
+    ) -> None:
+        with self.changed:
+            row = self.messages[ident]
+            row.update(change)
+            data = {"id": ident, "from": row["from"], "to": row["to"], **facts}
+            self._emit(kind, row["to"], data, actor=actor, at=at)
+
+    def _emit(
+        self,
+        kind: str,
+        agent: str | None,
+        data: Json,
+        actor: str = "system",
+        at: float | None = None,
+    ) -> None:
+        moment = self.clock() if at is None else at
+        event = {"seq": self.seq + 1, "at": moment, "kind": kind, "agent": agent, "actor": actor}
+        self.events.append({**event, "data": data})
+        self.changed.notify_all()
+
+
+def shown(row: Json) -> Json:
+    """Give a message as lists show it: with the beginning of its body."""
+    public = {key: value for key, value in row.items() if key != "body"}
+    return {**public, "preview": row["body"][:PREVIEW]}
+
+
+def message_of(event: Json) -> int | None:
+    """Give the message that an event is about, if it is about one."""
+    if not event["kind"].startswith("message_"):
+        return None
+    data = event["data"]
+    return int(data["message"]["id"] if "message" in data else data["id"])

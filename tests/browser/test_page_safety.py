@@ -1,0 +1,217 @@
+"""What an agent wrote is text, whatever it looks like; and the page is readable for everyone."""
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from hyperhive.surfaces.dashboard import INDEX, LOGIN, STATIC
+from tests.browser.conftest import Watch
+from tests.browser.fake_hive import FakeHive
+from tests.promises import promise
+
+HOSTILE = (
+    "<img src=x onerror=\"document.title='owned'\">",
+    "<script>document.title='owned'</script>",
+    "\"'><svg/onload=document.title='owned'>",
+    "javascript:document.title='owned'",
+    "&lt;b&gt;${document.title='owned'}{{7*7}}",
+    "\u202egnp.exe\u0007\u0000\ud7ff " + "W" * 4000,
+)
+
+CONTRASTS = """() => {
+  const canvas = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
+  const rgb = (colour) => {
+    canvas.clearRect(0, 0, 1, 1);
+    canvas.fillStyle = colour;
+    canvas.fillRect(0, 0, 1, 1);
+    return [...canvas.getImageData(0, 0, 1, 1).data];
+  };
+  const light = (colour) => {
+    const linear = (c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+    const [r, g, b] = rgb(colour).map((c) => linear(c / 255));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const ground = (element) => {
+    for (let e = element; e; e = e.parentElement) {
+      const colour = getComputedStyle(e).backgroundColor;
+      if (rgb(colour)[3] === 255) return colour;
+    }
+    return "white";
+  };
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  const found = [];
+  for (let node = texts.nextNode(); node; node = texts.nextNode()) {
+    const element = node.parentElement;
+    if (!node.data.trim() || !element.checkVisibility()) continue;
+    if (element.closest("option, noscript, .skip, :disabled")) continue;
+    const [a, b] = [light(getComputedStyle(element).color), light(ground(element))];
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    found.push([ratio, `${node.data.trim().slice(0, 30)} (${element.className})`]);
+  }
+  return found;
+}"""
+
+
+def a_busy_page(hive: FakeHive, page: Page) -> None:
+    """Show every kind of thing that the page has."""
+    model = hive.model
+    for number, state in enumerate(
+        (
+            "stopped",
+            "starting",
+            "ready",
+            "busy",
+            "draining",
+            "backing_off",
+            "crashed",
+            "needs_login",
+        )
+    ):
+        model.add_agent(f"agent-{number}", declared=False, description="does what it can")
+        model.set_state(f"agent-{number}", state, "for a reason that takes some words to tell")
+        model.set_status(f"agent-{number}", "on it, with a status line that is rather long")
+    for severity in ("info", "warning", "error", "critical"):
+        model.raise_alert(severity, "something that one has to know", severity, "alice")
+    for name in model.agents:
+        model.send("queen", name, "the same for everyone " * 12, broadcast=True)
+    dead = model.send("alice", "bob", "cursed")
+    model.lease(dead)
+    model.die(dead)
+    model.start_turn("alice", [1])
+    released = model.send("bob", "alice", "again")
+    model.lease(released)
+    model.release(released)
+    model.send("alice", "operator", "a question")
+    page.goto(hive.url)
+    page.locator("#connection.is-live").wait_for()
+    page.locator("#flow-rows [data-id='3'] .row").click()
+    page.locator("#flow-rows [data-id='3'] .history li").first.wait_for()
+    page.locator("#dead-rows").get_by_role("button", name="Drop").click()
+
+
+@promise("E4")
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_a_hostile_string_is_shown_as_it_is_in_every_field(
+    live: Page, hive: FakeHive, hostile: str
+) -> None:
+    model = hive.model
+    model.add_agent("evil", description=hostile, driver=hostile, runtime=hostile)
+    model.set_state("evil", hostile, hostile)
+    model.set_status("evil", hostile)
+    model.raise_alert("evil", hostile, severity=hostile, agent=hostile)
+    ident = model.send(hostile, hostile, hostile)
+    model.lease(ident)
+    model.die(ident, hostile)
+    flow = live.locator(f"#flow-rows [data-id='{ident}']")
+    flow.locator(".row").click()
+
+    expect(flow.locator(".body")).to_have_js_property("textContent", hostile)
+    expect(live.locator("[data-agent=evil] .description")).to_have_js_property(
+        "textContent", hostile
+    )
+    expect(live.locator(".alert .text")).to_have_js_property("textContent", hostile)
+    assert live.title() == "meadow · Hyperhive"
+    assert live.locator("main :is(img, script, svg, b.x, a)").count() == 0
+
+
+def test_a_hostile_name_does_not_widen_the_page(live: Page, hive: FakeHive) -> None:
+    hive.model.send("W" * 300, "M" * 300, "x" * 5000)
+    hive.model.set_status("alice", "y" * 500)
+    hive.model.raise_alert("z", "z" * 500, severity="q" * 200, agent="r" * 200)
+    live.locator("#flow-rows .row").click()
+    live.locator(".body").wait_for()
+
+    for width in (360, 1280):
+        live.set_viewport_size({"width": width, "height": 740})
+        assert live.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_an_inline_script_would_not_run(live: Page, watch: Watch) -> None:
+    watch.expected = ("Executing inline script violates", "Refused to execute inline script")
+
+    live.evaluate(
+        """() => {
+          const script = document.createElement("script");
+          script.textContent = "document.title = 'owned'";
+          document.body.append(script);
+        }"""
+    )
+
+    assert live.title() == "meadow · Hyperhive"
+
+
+def test_no_file_of_the_page_reads_text_as_markup_or_code() -> None:
+    forbidden = re.compile(
+        r"innerHTML|outerHTML|insertAdjacentHTML|setHTML|DOMParser"
+        r"|document\.write|\beval\(|new Function"
+    )
+    scripts = sorted(STATIC.rglob("*.js"))
+
+    assert scripts
+    assert [path.name for path in scripts if forbidden.search(path.read_text())] == []
+
+
+@pytest.mark.parametrize("path", [INDEX, LOGIN], ids=["index", "login"])
+def test_the_shell_has_no_inline_script_no_style_and_no_other_host(path: Path) -> None:
+    inline = r"<script(?![^>]*src=)|<style|\sstyle=|\son\w+=|https?://"
+
+    assert re.findall(inline, path.read_text()) == []
+
+
+@pytest.mark.parametrize("width", [320, 360, 600, 959, 960, 1280, 2560])
+def test_no_width_needs_scrolling_sideways(page: Page, hive: FakeHive, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 740})
+
+    a_busy_page(hive, page)
+
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.locator("#compose-send").scroll_into_view_if_needed()
+    expect(page.locator("#compose-send")).to_be_in_viewport()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_text_stands_out_from_its_ground(
+    browser: Browser, hive: FakeHive, watch: Watch, scheme: str
+) -> None:
+    context = browser.new_context(
+        color_scheme="dark" if scheme == "dark" else "light", reduced_motion="reduce"
+    )
+    try:
+        page = context.new_page()
+        watch.on_page(page)
+        a_busy_page(hive, page)
+
+        contrasts = page.evaluate(CONTRASTS)
+    finally:
+        context.close()
+
+    assert len(contrasts) > 100
+    assert [text for ratio, text in contrasts if ratio < 4.5] == []
+
+
+def test_every_control_has_a_name_and_room_for_a_finger(page: Page, hive: FakeHive) -> None:
+    a_busy_page(hive, page)
+
+    for control in page.locator("main :is(button, select, textarea):visible").all():
+        box = control.bounding_box()
+        assert box is not None
+        assert min(box["width"], box["height"]) >= 24
+        assert control.evaluate("e => (e.textContent + (e.labels?.[0]?.textContent ?? '')).trim()")
+
+
+def test_relative_times_go_on_without_moving_anything(page: Page, hive: FakeHive) -> None:
+    page.clock.install()
+    page.goto(hive.url)
+    since = page.locator("[data-agent=alice] .now .since")
+    expect(since).to_be_visible()
+    chip = page.locator("[data-agent=alice] .chip")
+    before = chip.bounding_box()
+    early = since.inner_text()
+
+    page.clock.run_for(150_000)
+
+    expect(since).to_have_text("2m")
+    assert early != "2m"
+    assert chip.bounding_box() == before

@@ -1,0 +1,178 @@
+"""The page's state: a snapshot and every event after it give what a later snapshot gives."""
+
+import random
+from collections.abc import Callable
+from functools import partial
+from itertools import count
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page
+
+from tests.browser.fake_hive import FakeHive
+from tests.browser.hive_model import OPERATOR, HiveModel, Json
+from tests.promises import promise
+
+WINDOW = 12
+STEPS = 120
+
+FOLD = """async ({start, events, window}) => {
+  const { fromSnapshot, apply } = await import("/static/state/state.js");
+  const project = (state) => ({
+    seq: state.seq,
+    hive: state.hive,
+    agents: Object.fromEntries(state.agents),
+    messages: [...state.messages.rows.values()].slice(-window),
+    dead: [...state.messages.dead.values()].sort((a, b) => a.id - b.id),
+    unread: state.operator.unread,
+    alerts: Object.fromEntries(state.alerts),
+  });
+  let state = fromSnapshot(start);
+  return [project(state), ...events.map((event) => project((state = apply(state, event))))];
+}"""
+
+
+def project(snapshot: Json) -> Json:
+    """Give what a snapshot says, in the form that ``FOLD`` gives."""
+    return {
+        "seq": snapshot["seq"],
+        "hive": {**snapshot["hive"], "stopping": False},
+        "agents": {agent["name"]: agent for agent in snapshot["agents"]},
+        "messages": snapshot["messages"],
+        "dead": snapshot["dead"],
+        "unread": snapshot["operator"]["unread"],
+        "alerts": {alert["key"]: alert for alert in snapshot["alerts"]},
+    }
+
+
+def a_hive() -> HiveModel:
+    """Give a hive with a clock that ticks once a reading and a small window."""
+    ticks = count(1_000)
+    model = HiveModel(clock=lambda: float(next(ticks)), window=WINDOW)
+    for name in ("queen", "alice", "bob"):
+        model.add_agent(name, role="manager" if name == "queen" else "worker")
+    return model
+
+
+def possible_steps(model: HiveModel, chance: random.Random) -> list[Callable[[], object]]:
+    """Give everything that may happen next, each bound to what it happens to."""
+    names = list(model.agents)
+    name = chance.choice(names)
+    to = chance.choice([*names, OPERATOR])
+    steps: list[Callable[[], object]] = [
+        lambda: model.send(chance.choice(names), to, "do this"),
+        lambda: model.send(OPERATOR, name, "and that"),
+        lambda: model.set_state(name, chance.choice(["ready", "busy", "crashed"]), "so it is"),
+        lambda: model.set_status(name, chance.choice(["at it", None])),
+        lambda: model.change_agent(name, description=chance.choice(["this", "that"])),
+        lambda: model.raise_alert(chance.choice("xyz"), "look"),
+    ]
+    if model.agents[name]["turn"]:
+        steps.append(lambda: model.end_turn(name))
+    else:
+        steps.append(lambda: model.start_turn(name))
+    if model.alerts:
+        steps.append(lambda: model.clear_alert(chance.choice(list(model.alerts))))
+    if "carol" in model.agents:
+        steps.append(lambda: model.remove_agent("carol"))
+    else:
+        steps.append(lambda: model.add_agent("carol", declared=False))
+    moves: dict[str, list[Callable[[int], object]]] = {
+        "queued": [model.lease],
+        "leased": [model.ack, model.release, model.die],
+        "dead": [model.requeue, model.drop],
+    }
+    for ident, row in model.messages.items():
+        if row["to"] == OPERATOR and row["read_at"] is None:
+            steps.append(partial(model.read, ident))
+        elif row["to"] != OPERATOR:
+            steps.extend(partial(move, ident) for move in moves.get(row["state"], []))
+    return steps
+
+
+def a_history(seed: int, before: int) -> tuple[list[Json], list[Json]]:
+    """Give the snapshots after each of ``STEPS`` random steps, and the events between them."""
+    chance = random.Random(seed)
+    model = a_hive()
+    for _ in range(before):
+        chance.choice(possible_steps(model, chance))()
+    snapshots = [model.snapshot()]
+    for _ in range(STEPS):
+        chance.choice(possible_steps(model, chance))()
+        snapshots.append(model.snapshot())
+    return snapshots, [e for e in model.events if e["seq"] > snapshots[0]["seq"]]
+
+
+@pytest.fixture
+def fold(page: Page, hive: FakeHive) -> Callable[[Json, list[Json]], list[Json]]:
+    """Apply events to a snapshot with the page's own modules, in the browser."""
+    page.goto(f"{hive.url}/login")
+
+    def run(start: Json, events: list[Json]) -> list[Any]:
+        states: list[Any] = page.evaluate(
+            FOLD, {"start": start, "events": events, "window": WINDOW}
+        )
+        return states
+
+    return run
+
+
+@promise("E1")
+@pytest.mark.parametrize("seed", range(8))
+def test_the_state_equals_a_fresh_snapshot_after_every_event(
+    fold: Callable[[Json, list[Json]], list[Json]], seed: int
+) -> None:
+    snapshots, events = a_history(seed, before=0)
+
+    states = fold(snapshots[0], events)
+
+    assert len(states) == STEPS + 1
+    for state, snapshot in zip(states, snapshots, strict=True):
+        assert state == project(snapshot)
+
+
+@pytest.mark.parametrize("seed", range(8, 12))
+def test_what_happens_to_a_message_older_than_the_snapshot_is_still_counted(
+    fold: Callable[[Json, list[Json]], list[Json]], seed: int
+) -> None:
+    snapshots, events = a_history(seed, before=200)
+
+    states = fold(snapshots[0], events)
+
+    for state, snapshot in zip(states, snapshots, strict=True):
+        wanted = project(snapshot)
+        assert state["agents"] == wanted["agents"]
+        assert state["unread"] == wanted["unread"]
+        for key in ("id", "from", "to", "state", "attempts", "reason"):
+            assert [m[key] for m in state["dead"]] == [m[key] for m in wanted["dead"]]
+
+
+def test_an_event_that_comes_twice_counts_once(
+    fold: Callable[[Json, list[Json]], list[Json]],
+) -> None:
+    model = a_hive()
+    start = model.snapshot()
+    model.send("alice", OPERATOR, "hello")
+    [event] = [e for e in model.events if e["seq"] > start["seq"]]
+
+    states = fold(start, [event, event])
+
+    assert states[-1] == project(model.snapshot())
+
+
+def test_an_event_of_an_unknown_kind_only_moves_the_position(
+    fold: Callable[[Json, list[Json]], list[Json]],
+) -> None:
+    model = a_hive()
+    start = model.snapshot()
+    event = {
+        "seq": start["seq"] + 1,
+        "at": 1,
+        "kind": "moon_rose",
+        "agent": None,
+        "actor": "system",
+    }
+
+    states = fold(start, [{**event, "data": {}}])
+
+    assert states[-1] == {**project(start), "seq": start["seq"] + 1}
