@@ -1,0 +1,155 @@
+"""The harness's presence at the server: one stream, kept open for ever.
+
+While the stream is open the server counts the agent as there; when it breaks, leases may be given
+back, so it is opened again at once, with the same session id and a short back-off. Requests go
+through here, too, so that each waits for the stream and says hello again when the server has
+forgotten the session. A broken connection is normal and is reported once per outage.
+"""
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from hyperhive import __version__
+from hyperhive.domain.errors import SessionUnknownError
+from hyperhive.harness.backoff import Backoff
+from hyperhive.harness.link import REQUEST_SECONDS, LineStream, Link, LinkError, RefusedError
+from hyperhive.harness.wire import Command, Welcome, read_command, read_welcome
+
+_log = logging.getLogger(__name__)
+
+SILENT_HEARTBEATS_MAX: Final = 6
+"""The server pings once a heartbeat; after so many without a word the stream counts as broken."""
+_STEADY_SECONDS: Final = 5.0
+"""A stream that lasted so long was a good one: the next outage begins with the shortest pause."""
+
+
+class Session:
+    """One session id, its stream, and the requests made in its name."""
+
+    def __init__(
+        self,
+        link: Link,
+        *,
+        on_welcome: Callable[[Welcome], None],
+        on_command: Callable[[Command], None],
+    ) -> None:
+        self._link = link
+        self._on_welcome = on_welcome
+        self._on_command = on_command
+        self._id = os.urandom(16).hex()
+        self._stream: LineStream | None = None
+        self._openings = 0
+        self._trouble = ""
+        self._open = asyncio.Event()
+        self._shut = asyncio.Event()
+        self._shut.set()
+        self.welcome: Welcome | None = None
+        """The newest welcome; it stays known while the server is away."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the stream is open just now."""
+        return self._open.is_set()
+
+    async def opened(self) -> None:
+        """Return as soon as the stream is open."""
+        await self._open.wait()
+
+    async def lost(self) -> None:
+        """Return as soon as the stream is not open."""
+        await self._shut.wait()
+
+    async def keep(self) -> None:
+        """Say hello and listen, again and again; this never returns."""
+        backoff = Backoff()
+        while True:
+            began = time.monotonic()
+            try:
+                await self._listen()
+            except Exception as error:  # noqa: BLE001 -- presence must outlive whatever is wrong
+                if (trouble := f"{type(error).__name__}: {error}") != self._trouble:
+                    _log.warning("The session is interrupted. %s", trouble)
+                self._trouble = trouble
+            finally:
+                self._open.clear()
+                self._shut.set()
+                self._stream = None
+            if time.monotonic() - began > _STEADY_SECONDS:
+                backoff.reset()
+            await asyncio.sleep(backoff.pause())
+
+    async def ask(
+        self, path: str, body: Mapping[str, Any], *, timeout_seconds: float = REQUEST_SECONDS
+    ) -> dict[str, Any]:
+        """Make one request in the name of the session; LinkError when it fails."""
+        opening = self._openings
+        request = {"session": self._id, **body}
+        try:
+            return await self._link.post(path, request, timeout_seconds=timeout_seconds)
+        except RefusedError as refusal:
+            # Only if the stream is still the one the request relied on: breaking a newer one
+            # would end a presence the server does know.
+            if refusal.code == SessionUnknownError.code and opening == self._openings:
+                self.reopen()
+            raise
+
+    async def insist(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Make a request until the server has answered it, through any outage.
+
+        RefusedError only for what no repetition can mend. The request must be idempotent.
+        """
+        backoff = Backoff()
+        while True:
+            await self.opened()
+            try:
+                return await self.ask(path, body)
+            except RefusedError as refusal:
+                if not refusal.is_passing and refusal.code != SessionUnknownError.code:
+                    raise
+                _log.warning("%s is tried again: %s", path, refusal)
+            except LinkError as error:
+                _log.warning("%s is tried again: %s", path, error)
+            await asyncio.sleep(backoff.pause())
+
+    def reopen(self) -> None:
+        """Break the stream, so that hello is said again with the same id."""
+        self._open.clear()
+        self._shut.set()
+        if self._stream is not None:
+            self._stream.abort()
+
+    def renew(self) -> None:
+        """Begin a new session, which gives back all that the server holds for the old one."""
+        self._id = os.urandom(16).hex()
+        self.reopen()
+
+    async def _listen(self) -> None:
+        hello = {"session": self._id, "pid": os.getpid(), "version": __version__}
+        heartbeat = self.welcome.heartbeat_seconds if self.welcome else 10.0
+        idle = SILENT_HEARTBEATS_MAX * heartbeat
+        async with self._link.stream("/harness/session", hello, idle_seconds=idle) as stream:
+            self._stream = stream
+            self.welcome = read_welcome(await stream.next())
+            if self._id != hello["session"]:
+                return
+            self._openings += 1
+            self._on_welcome(self.welcome)
+            self._shut.clear()
+            self._open.set()
+            if self._trouble:
+                _log.warning("The session is open again.")
+                self._trouble = ""
+            while True:
+                line = await stream.next()
+                if line.get("type") == "command":
+                    self._obey(line)
+
+    def _obey(self, line: Mapping[str, Any]) -> None:
+        try:
+            self._on_command(read_command(line))
+        except Exception:  # noqa: BLE001 -- one bad order is no reason to lose the session
+            _log.exception("The command %r was not carried out.", line.get("verb"))
