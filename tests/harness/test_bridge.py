@@ -10,6 +10,7 @@ import pytest
 from hyperhive.harness import bridge_call
 from tests.harness.conftest import BRIDGE, BridgeClient
 from tests.harness.fake_server import FakeServer, Problem, Raw, a_message
+from tests.promises import promise
 
 
 def call(bridge: BridgeClient, id: object, tool: str, **arguments: object) -> None:  # noqa: A002
@@ -76,6 +77,7 @@ def test_a_waiting_request_does_not_hold_up_another(hive: FakeServer, bridge: Br
     assert bridge.answer()["id"] == 2
 
 
+@promise("T3")
 def test_forty_requests_at_once_are_all_answered(hive: FakeServer, bridge: BridgeClient) -> None:
     for number in range(40):
         call(bridge, number, "echo", n=number)
@@ -116,6 +118,7 @@ def test_a_confirmation_is_repeated_until_the_server_takes_it(
     hive.wait_until(lambda: hive.confirmed)
 
 
+@promise("T4")
 def test_a_restart_of_the_server_goes_unnoticed(hive: FakeServer, bridge: BridgeClient) -> None:
     call(bridge, 1, "recv", wait_seconds=30)
     hive.wait_until(lambda: hive.requests)
@@ -158,6 +161,7 @@ def test_a_request_is_repeated_while_the_server_is_unavailable(
     assert bridge.answer()["result"]["structuredContent"] == {"word": "yes"}
 
 
+@promise("T3")
 def test_a_refusal_of_the_server_is_an_error_with_its_reason(
     hive: FakeServer, bridge: BridgeClient
 ) -> None:
@@ -195,6 +199,7 @@ def test_an_error_that_is_json_rpc_already_keeps_its_code(
         (b"", "application/json"),
     ],
 )
+@promise("T3")
 def test_an_answer_that_is_no_json_rpc_is_an_error(
     hive: FakeServer, bridge: BridgeClient, body: bytes, kind: str
 ) -> None:

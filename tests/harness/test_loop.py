@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.harness.conftest import StartHarness
 from tests.harness.fake_server import FakeServer, Problem, a_message
+from tests.promises import promise
 
 
 def shell(hive: FakeServer, script: str, **settings: Any) -> None:
@@ -39,6 +40,7 @@ def test_a_turn_is_begun_told_and_ended(hive: FakeServer, start_harness: StartHa
     assert hive.ends[turn]["outcome"] == "ok"
 
 
+@promise("H1")
 def test_turns_are_run_one_after_the_other(hive: FakeServer, start_harness: StartHarness) -> None:
     shell(hive, "echo one; echo two")
     turns = [hive.give(a_message()) for _ in range(3)]
@@ -106,6 +108,7 @@ def test_the_files_of_a_turn_are_gone_after_it(
     assert not Path(hive.texts(turn)[0]).parent.exists()
 
 
+@promise("H3")
 def test_a_cancel_ends_the_program_and_all_it_started(
     hive: FakeServer, start_harness: StartHarness, box: Path
 ) -> None:
@@ -130,6 +133,7 @@ def test_a_cancel_of_another_turn_is_none(hive: FakeServer, start_harness: Start
     assert hive.ends[turn]["outcome"] == "ok"
 
 
+@promise("H3")
 def test_the_turn_limit_ends_a_turn_as_timed_out(
     hive: FakeServer, start_harness: StartHarness
 ) -> None:

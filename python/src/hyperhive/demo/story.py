@@ -40,12 +40,14 @@ class Step:
 class Story:
     """Plays the story once and keeps a list of its steps; ``tell`` gets a line for each."""
 
-    def __init__(self, run: Running, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, run: Running, tell: Callable[[str], None], *, step_seconds: float = STEP_SECONDS
+    ) -> None:
         self._run = run
         self._tell = tell
+        self._step_seconds = step_seconds
         self._events: list[Event] = []
         self._seq = run.store.bus.seq
-        self._from = 0
         self._last = time.monotonic()
         self.steps: list[Step] = []
 
@@ -112,7 +114,7 @@ class Story:
                 any(agent["inbox"].values()) for agent in state["agents"]
             )
 
-        async with _within("some messages are not settled", STEP_SECONDS):
+        async with _within("some messages are not settled", self._step_seconds):
             while not await is_settled():
                 await self._more()
         self._done("every inbox is empty, and no message is dead")
@@ -136,10 +138,10 @@ class Story:
         return sent
 
     async def _event(
-        self, is_it: Callable[[Event], bool], text: str, *, within: float = STEP_SECONDS
+        self, is_it: Callable[[Event], bool], text: str, *, within: float | None = None
     ) -> Event:
         """Wait for an event of this story and note it as a step."""
-        async with _within(f"this did not happen: {text}", within):
+        async with _within(f"this did not happen: {text}", within or self._step_seconds):
             while True:
                 for at, event in enumerate(self._events):
                     if is_it(event):
