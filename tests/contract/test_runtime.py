@@ -12,13 +12,17 @@ from pathlib import Path
 import pytest
 
 from hyperhive.domain.actors import Role
+from hyperhive.domain.confinement import BUBBLEWRAP, OPEN, PROCESS, Confinement
 from hyperhive.domain.errors import ConflictError, UnavailableError
 from hyperhive.domain.instances import BoxSpec, Instance, Phase
 from hyperhive.domain.paths import HivePaths
 from hyperhive.domain.ports import Runtime
+from hyperhive.runtimes.bubblewrap import BubblewrapRuntime
+from hyperhive.runtimes.choosing import ChoosingRuntime
 from hyperhive.runtimes.clocks import SystemClock
 from hyperhive.runtimes.memory import MemoryRuntime
 from hyperhive.runtimes.process import ProcessRuntime
+from tests.walls import open_directory, require_walls
 
 pytestmark = pytest.mark.anyio
 
@@ -38,14 +42,18 @@ class Bench(ABC):
     """A runtime, and what the world does to its boxes."""
 
     runtime: Runtime
+    python: str = sys.executable
+    confinement: Confinement = OPEN
+    isolation: str = "none"
 
     def __init__(self, directory: Path) -> None:
         self.paths = HivePaths(directory / "state", directory / "run")
 
     def spec(self, name: str = "alice") -> BoxSpec:
         """Declare a box that runs until it is told otherwise."""
-        argv = (sys.executable, "-S", "-E", "-c", HARNESS)
-        return BoxSpec(name, Role.WORKER, argv, self.paths.state_dir, self.paths.run_dir)
+        argv = (self.python, "-S", "-E", "-c", HARNESS)
+        state_dir, run_dir = self.paths.state_dir, self.paths.run_dir
+        return BoxSpec(name, Role.WORKER, argv, state_dir, run_dir, confinement=self.confinement)
 
     @abstractmethod
     def spec_that_cannot_start(self) -> BoxSpec:
@@ -110,12 +118,8 @@ class MemoryBench(Bench):
         pass
 
 
-class ProcessBench(Bench):
-    runtime: ProcessRuntime
-
-    def __init__(self, directory: Path) -> None:
-        super().__init__(directory)
-        self.runtime = ProcessRuntime(self.paths, SystemClock())
+class LocalBench(Bench):
+    """A runtime whose boxes are processes of this machine."""
 
     def spec_that_cannot_start(self) -> BoxSpec:
         return replace(self.spec(), argv=("/nonexistent/harness",))
@@ -131,17 +135,62 @@ class ProcessBench(Bench):
         assert box.pid is not None
         os.kill(box.pid, signal.SIGUSR1)
 
+
+class ProcessBench(LocalBench):
+    runtime: ProcessRuntime
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.runtime = ProcessRuntime(self.paths, SystemClock())
+
     def close(self) -> None:
         self.runtime.close()
 
 
-@pytest.fixture(params=[MemoryBench, ProcessBench], ids=["memory", "process"])
-async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
-    bench: Bench = request.param(tmp_path)
-    yield bench
-    for name in await bench.runtime.observe():
-        await bench.runtime.stop(name, 0)
-    bench.close()
+class BubblewrapBench(LocalBench):
+    runtime: BubblewrapRuntime
+    isolation = "bubblewrap"
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        walls = require_walls()
+        self.python, self.confinement = walls.python, Confinement(BUBBLEWRAP)
+        self.runtime = walls.runtime(self.paths)
+
+    def close(self) -> None:
+        self.runtime.close()
+
+
+class ChoosingBench(LocalBench):
+    """A runtime that has another beside the one its boxes go to."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self._process = ProcessRuntime(self.paths, SystemClock())
+        self.runtime = ChoosingRuntime(
+            {BUBBLEWRAP: MemoryRuntime(SystemClock()), PROCESS: self._process}
+        )
+
+    def close(self) -> None:
+        self._process.close()
+
+
+BENCHES: dict[str, type[Bench]] = {
+    "memory": MemoryBench,
+    "process": ProcessBench,
+    "bubblewrap": BubblewrapBench,
+    "choosing": ChoosingBench,
+}
+
+
+@pytest.fixture(params=BENCHES)
+async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
+    with open_directory() as directory:
+        bench = BENCHES[request.param](directory)
+        yield bench
+        for name in await bench.runtime.observe():
+            await bench.runtime.stop(name, 0)
+        bench.close()
 
 
 async def test_nothing_is_there_before_anything_was_started(bench: Bench) -> None:
@@ -294,4 +343,4 @@ async def test_starts_and_stops_at_the_same_time_end_in_one_clear_state(bench: B
 
 
 async def test_a_runtime_says_what_keeps_boxes_apart(bench: Bench) -> None:
-    assert bench.runtime.isolation == "none"
+    assert bench.runtime.isolation == bench.isolation

@@ -17,6 +17,7 @@ from types import MappingProxyType
 from hyperhive.domain.actors import Role
 from hyperhive.domain.agents import AgentState
 from hyperhive.domain.backoff import DEFAULT_RULES, RestartRules
+from hyperhive.domain.confinement import OPEN, Confinement
 from hyperhive.domain.paths import HivePaths
 
 
@@ -26,7 +27,7 @@ class BoxSpec:
 
     ``argv`` is the harness, ``environment`` what the admin declared; a runtime adds the paths of
     the hive and lets nothing in ``environment`` override them. ``restart`` says when a box that
-    ended by itself is started again.
+    ended by itself is started again, ``confinement`` which kind of box it is and what that keeps.
     """
 
     name: str
@@ -36,6 +37,12 @@ class BoxSpec:
     run_dir: Path
     environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     restart: RestartRules = DEFAULT_RULES
+    confinement: Confinement = OPEN
+
+    @property
+    def runtime(self) -> str:
+        """Which kind of box it is to be, as a declaration names it."""
+        return self.confinement.kind
 
     @property
     def paths(self) -> HivePaths:
@@ -55,6 +62,7 @@ class BoxSpec:
             "state_dir": str(self.state_dir),
             "run_dir": str(self.run_dir),
             "environment": dict(self.environment),
+            "confinement": self.confinement.content(),
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -75,6 +83,8 @@ class Instance:
 
     ``incarnation`` is new with every start and never used again. ``exit_status`` is negative for
     a signal and ``None`` when nobody could learn it; ``ended_at`` is when the end was noticed.
+    ``because`` says why the runtime itself ended it, such as a limit, and ``pid`` is the process
+    that a stop asks to end.
     """
 
     name: str
@@ -85,10 +95,13 @@ class Instance:
     pid: int | None = None
     ended_at: float | None = None
     exit_status: int | None = None
+    because: str | None = None
 
     @property
     def ending(self) -> str:
         """Say in words how it ended."""
+        if self.because is not None:
+            return self.because
         if self.exit_status is None:
             return "it ended with an unknown status"
         if self.exit_status < 0:

@@ -1,17 +1,22 @@
-"""What a box without isolation finds: its directories, its environment, its log.
+"""What every box finds: its directories, its environment, its log.
 
 Directories are made if they are missing and left alone otherwise; a link in the place of one is
-refused. The environment is built from nothing: of the host's only the few variables of
-`FROM_HOST` get in, so no secret of the server's environment reaches an agent.
+refused, and so is one that another user owns than the box's. The environment is built from
+nothing: of the host's only the few variables of `FROM_HOST` get in, so no secret of the server's
+environment reaches an agent.
 """
 
 import os
+import stat
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from hyperhive.domain.actors import Role
 from hyperhive.domain.instances import BoxSpec
+from hyperhive.runtimes.users import User
 
 FROM_HOST: Final = ("PATH", "LANG", "TZ", "TMPDIR")
 """Variables of the server's environment that a box sees, too."""
@@ -26,45 +31,93 @@ UMASK: Final = 0o007
 """What one agent writes into the shared directory another one of the group can edit."""
 
 
-def environment_of(spec: BoxSpec, host: Mapping[str, str]) -> dict[str, str]:
-    """Give the whole environment of a box; what the hive sets wins over what is declared."""
-    paths = spec.paths
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where a box finds what, under the names that it sees."""
+
+    agents: Path
+    state: Path
+    shared: Path
+    docs: Path
+    applied: Path
+    home: Path
+    socket: Path
+
+
+def host_places(spec: BoxSpec) -> Places:
+    """Give the host's own paths, for a box that has no others."""
+    paths, name = spec.paths, spec.name
+    return Places(
+        paths.agents,
+        paths.state(name),
+        paths.shared,
+        paths.docs,
+        paths.applied,
+        paths.home(name),
+        paths.socket(name),
+    )
+
+
+def environment_of(
+    spec: BoxSpec,
+    host: Mapping[str, str],
+    *,
+    places: Places | None = None,
+    operator: str = "",
+) -> dict[str, str]:
+    """Give the whole environment of a box; what the hive sets wins over what is declared.
+
+    ``operator`` is where the operator's page is; the box's probe tries to reach it.
+    """
+    found = host_places(spec) if places is None else places
     kept = {name: host[name] for name in FROM_HOST if name in host}
     own = {
-        **marks_of(spec.name, paths.socket(spec.name)),
-        "HYPERHIVE_AGENTS": str(paths.agents),
-        "HYPERHIVE_STATE": str(paths.state(spec.name)),
-        "HYPERHIVE_SHARED": str(paths.shared),
-        "HYPERHIVE_DOCS": str(paths.docs),
-        "HOME": str(paths.home(spec.name)),
+        "HYPERHIVE_AGENT": spec.name,
+        "HYPERHIVE_SOCKET": str(found.socket),
+        "HYPERHIVE_AGENTS": str(found.agents),
+        "HYPERHIVE_STATE": str(found.state),
+        "HYPERHIVE_SHARED": str(found.shared),
+        "HYPERHIVE_DOCS": str(found.docs),
+        "HOME": str(found.home),
     }
     if spec.role is Role.MANAGER:
-        own["HYPERHIVE_APPLIED"] = str(paths.applied)
+        own["HYPERHIVE_APPLIED"] = str(found.applied)
+    if operator:
+        own["HYPERHIVE_OPERATOR"] = operator
     return {"PATH": os.defpath, "LANG": "C.UTF-8"} | kept | dict(spec.environment) | own
 
 
 def marks_of(name: str, socket: Path) -> dict[str, str]:
-    """Give the variables by which every process of a box can be told from all others."""
+    """Give the variables by which a box's processes can be told from all others.
+
+    ``socket`` is its path on the host, which no other hive has. In a box with paths of its own
+    the process that holds it together has them, and takes the others with it.
+    """
     return {"HYPERHIVE_AGENT": name, "HYPERHIVE_SOCKET": str(socket)}
 
 
-def make_directories(spec: BoxSpec) -> None:
+def make_directories(spec: BoxSpec, owner: User | None = None) -> None:
     """Make what is missing of the directories that a box sees.
 
-    Raises `OSError` where that fails or something else stands in a directory's place.
+    With an ``owner`` that the server drops to, what the box writes to is made that user's, and
+    what it reaches that through is opened to that user's group, also where root has made it
+    before. Raises `OSError` where making one fails or something else stands in its place.
     """
     paths = spec.paths
+    make = partial(_make, owner=owner if owner is not None and owner.dropped_to else None)
     for root in (paths.state_dir, paths.run_dir):
-        if not root.is_dir():
-            root.mkdir(mode=0o750, parents=True, exist_ok=True)
+        root.parent.mkdir(parents=True, exist_ok=True)
+        make(root.resolve(), 0o750)
     state, home, run = paths.state(spec.name), paths.home(spec.name), paths.run(spec.name)
     for directory in (paths.agents, state.parent, home.parent, paths.docs, paths.applied):
-        _make(directory, 0o750)
+        make(directory, 0o750)
     for directory in (paths.logs, run.parent):
-        _make(directory, 0o750)
-    for directory in (state, home, run):
-        _make(directory, 0o700)
-    _make(paths.shared, 0o2770)
+        make(directory, 0o750)
+    if not run.is_dir():
+        make(run, 0o700, is_the_boxes=True)
+    for directory in (state, home):
+        make(directory, 0o700, is_the_boxes=True)
+    make(paths.shared, 0o2770, is_the_boxes=True)
 
 
 def open_log(path: Path) -> int:
@@ -85,15 +138,33 @@ def last_lines(path: Path, lines: int) -> list[str]:
     return found[-lines:]
 
 
-def _make(directory: Path, mode: int) -> None:
+def _make(directory: Path, mode: int, *, owner: User | None, is_the_boxes: bool = False) -> None:
     try:
         directory.mkdir(mode=mode)
     except FileExistsError:
         if directory.is_symlink() or not directory.is_dir():
             raise NotADirectoryError(f"{directory} must be a directory") from None
+        if owner is not None and is_the_boxes and directory.lstat().st_uid != owner.uid:
+            raise PermissionError(
+                f"{directory} must belong to {owner.name}: chown -R {owner.name} {directory}"
+            ) from None
+        if owner is not None and not is_the_boxes:
+            _let_through(directory, owner)
     else:
+        if owner is not None:
+            uid = owner.uid if is_the_boxes else -1
+            os.chown(directory, uid, owner.gid, follow_symlinks=False)
         # The process's umask took bits away, and a set-group-id bit is never given by mkdir.
         directory.chmod(mode)
+
+
+def _let_through(directory: Path, owner: User) -> None:
+    """Open a directory of root's to the owner's group, unless it can be passed already."""
+    found = directory.lstat()
+    for_all, for_group = (found.st_mode & 0o005) == 0o005, (found.st_mode & 0o050) == 0o050
+    if found.st_uid == 0 and not for_all and not (for_group and found.st_gid == owner.gid):
+        os.chown(directory, -1, owner.gid, follow_symlinks=False)
+        directory.chmod(stat.S_IMODE(found.st_mode) | 0o050)
 
 
 def _older(path: Path) -> Path:

@@ -8,7 +8,8 @@ needs an event loop; all of it may run in a thread.
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,12 +37,9 @@ def boot_id() -> str:
 def look_up(pid: int) -> Process | None:
     """Give the process that has this id now, or ``None``."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 - called for every process
-            text = file.read().decode(errors="replace")
+        fields = _stat(pid)
     except (FileNotFoundError, ProcessLookupError):
         return None
-    # The command's name stands in parentheses and may itself hold spaces and parentheses.
-    fields = text.rpartition(")")[2].split()
     return Process(pid, int(fields[3]), int(fields[19]), fields[0] in "ZX")
 
 
@@ -83,6 +81,36 @@ def send(pid: int, kernel_start: int, number: signal.Signals) -> None:
                 os.close(handle)
 
 
+def namespaces() -> dict[str, str]:
+    """Give the kernel's names of this process's namespaces, by kind."""
+    found = {}
+    for entry in Path("/proc/self/ns").iterdir():
+        with suppress(OSError):
+            found[entry.name] = str(entry.readlink())
+    return found
+
+
+def parents() -> dict[int, int]:
+    """Give the parent of every process there is, both by id."""
+    found = {}
+    for name in os.listdir(_PROC):  # noqa: PTH208 - as below
+        if name.isdigit():
+            with suppress(FileNotFoundError, ProcessLookupError):
+                found[int(name)] = int(_stat(int(name))[1])
+    return found
+
+
+def children(pid: int) -> list[int]:
+    """Give the living and dead children of a process."""
+    try:
+        return [
+            int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        ]
+    except (FileNotFoundError, ProcessLookupError):
+        # Not every kernel keeps that list.
+        return [child for child, parent in parents().items() if parent == pid]
+
+
 def in_session(session: int) -> Iterator[Process]:
     """Find the living members of a session."""
     return (process for process in _living() if process.session == session)
@@ -99,19 +127,45 @@ def belonging(session: int | None, marks: Mapping[str, str]) -> Iterator[Process
             yield process
 
 
-def end_all(find: Callable[[], Iterator[Process]], seconds: float) -> tuple[int, ...]:
-    """Kill what ``find`` yields, again and again until it yields nothing; give who is left.
+def end_all(find: Callable[[], Iterable[Process]], seconds: float) -> tuple[int, ...]:
+    """Kill what ``find`` yields and all that descends from it, again and again; give who is left.
 
-    Again, because what is being killed may still start others. It takes at most ``seconds``.
+    Again, because what is being killed may still start others, and until all of it is gone: a
+    process that is ending has lost its environment, and is still there while the kernel ends what
+    it was number 1 of. It takes at most ``seconds``.
     """
     deadline = time.monotonic() + seconds
-    while left := tuple(find()):
+    known: set[Process] = set()
+    while left := _with_descendants(find(), known):
         for process in left:
             send(process.pid, process.kernel_start, signal.SIGKILL)
         if time.monotonic() >= deadline:
             return tuple(process.pid for process in left)
         time.sleep(_ROUND_SECONDS)
     return ()
+
+
+def _with_descendants(found: Iterable[Process], known: set[Process]) -> tuple[Process, ...]:
+    """Add what was found, and its descendants, to what is ``known``; give what of that lives."""
+    fresh = set(found) - known
+    if fresh:
+        families = defaultdict(list)
+        for pid, parent in parents().items():
+            families[parent].append(pid)
+        while fresh:
+            process = fresh.pop()
+            known.add(process)
+            if not is_alive(process.pid, process.kernel_start):
+                # Its number may be another's by now, with children of its own.
+                continue
+            fresh |= {made for pid in families[process.pid] if (made := look_up(pid))} - known
+    return tuple(one for one in known if is_alive(one.pid, one.kernel_start))
+
+
+def _stat(pid: int) -> list[str]:
+    """Read what follows the command's name, which may itself hold spaces and parentheses."""
+    with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 - called for every process
+        return file.read().decode(errors="replace").rpartition(")")[2].split()
 
 
 def _living() -> Iterator[Process]:

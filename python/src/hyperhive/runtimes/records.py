@@ -11,13 +11,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from hyperhive.domain.confinement import PROCESS
+
 
 @dataclass(frozen=True, slots=True)
 class BoxRecord:
     """What a runtime knows of a run of a box.
 
     ``pid`` is 0 in an incomplete note. ``boot`` is the boot of the machine in which ``pid`` and
-    ``kernel_start`` mean something. ``ended_at`` is set once an end was seen.
+    ``kernel_start`` mean something. ``ended_at`` is set once an end was seen, ``because`` if the
+    runtime itself ended it. ``harness_pid`` and ``harness_start`` are the box's own first process
+    where the one whose end is the box's is another. ``memory_bytes`` is what the box may use.
     """
 
     name: str
@@ -29,6 +33,18 @@ class BoxRecord:
     kernel_start: int = 0
     ended_at: float | None = None
     exit_status: int | None = None
+    kind: str = PROCESS
+    harness_pid: int = 0
+    harness_start: int = 0
+    memory_bytes: int | None = None
+    because: str | None = None
+
+    @property
+    def harness(self) -> tuple[int, int]:
+        """The process to ask when the box is to end, and when the kernel started it."""
+        if self.harness_pid:
+            return self.harness_pid, self.harness_start
+        return self.pid, self.kernel_start
 
     @classmethod
     def from_json(cls, name: str, text: str) -> Self:
