@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import resource
 import secrets
 import signal
 import socket
@@ -61,6 +62,7 @@ HARNESS: Final = (sys.executable, "-P", "-m", "hyperhive.harness")
 SECRET_FILE: Final = "operator-secret"  # noqa: S105 - a file's name
 AGENT_SOCKET_MODE: Final = 0o600
 ADMIN_SOCKET_MODE: Final = 0o660
+DESCRIPTORS: Final = 65536
 
 _log = logging.getLogger(__name__)
 
@@ -112,9 +114,14 @@ async def running(
         recovery = Recovery(store, agents, turns, sessions)
         logins = Logins(store, await asyncio.to_thread(_secret_file, hive))
         vault = Vault(store, logins)
-        vault.settled = recovery.start_over
         toolbox = Toolbox(store, agents, messages)
         snapshots = Snapshots(store, agents)
+
+        async def settled() -> None:
+            await recovery.start_over()
+            await snapshots.begin()
+
+        vault.settled = settled
         feed = Feed(store)
         services = Services(store, agents, messages, turns, snapshots, feed, vault)
         operator = operator_app(services, logins)
@@ -125,6 +132,7 @@ async def running(
             HarnessEndpoint(sessions, turns, lambda name: briefing(agents.hive, name)),
         )
         left_over = await recovery.begin()
+        await snapshots.begin()
         listeners = Listeners(hive.run_dir)
         gate = Gate(operator, logins)
         run = Running(
@@ -281,6 +289,7 @@ def _in_foreground(
         _log.warning("%s", line)
 
     async def main() -> None:
+        _allow_many_sockets()
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -310,6 +319,14 @@ async def _announce(run: Running, *, with_agents: bool) -> None:
     if with_agents:
         sys.stdout.write("  isolation      none: agents can do what this user can do\n")
     sys.stdout.flush()
+
+
+def _allow_many_sockets() -> None:
+    """Have room for the connections that every socket of a large hive may hold."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def notify(state: str) -> None:

@@ -1,22 +1,28 @@
 """Who is the operator: secrets, one-time links, sessions of browsers.
 
 Only hashes are stored. A session survives a restart of the server; a one-time link works once,
-for a few minutes.
+for a few minutes. Whoever guesses at the secret is stopped after a few wrong ones in a minute, and
+with them everybody who comes with a secret, a right one too: else guessing could go on. Sessions,
+links and the admin socket work meanwhile.
 """
 
 import hashlib
 import hmac
+import math
 import secrets
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from hyperhive.domain.errors import UnauthorizedError
+from hyperhive.domain.errors import QuotaError, UnauthorizedError
 from hyperhive.store import Store, Writing, audit
 from hyperhive.store import logins as rows
 
 SESSION_SECONDS: Final = 30 * 24 * 3600.0
 LINK_SECONDS: Final = 10 * 60.0
+FAILURES_MAX: Final = 10
+FAILURES_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +39,33 @@ class Logins:
     def __init__(self, store: Store, secret_file: Path | None) -> None:
         self._store = store
         self._secret_file = secret_file
+        self._failures: deque[float] = deque(maxlen=FAILURES_MAX)
 
-    def knows(self, secret: str) -> bool:
+    def check(self, secret: str) -> None:
+        """Let pass who knows the secret.
+
+        Raises `UnauthorizedError` for a wrong one, and `QuotaError` for any after ten wrong ones
+        within a minute, until the oldest of these is a minute old.
+        """
+        now = self._store.clock()
+        # A time ahead of now is from before the clock was set back: it must not bind for longer.
+        while self._failures and not 0 <= now - self._failures[0] < FAILURES_SECONDS:
+            self._failures.popleft()
+        if len(self._failures) == FAILURES_MAX:
+            wait = math.ceil(self._failures[0] + FAILURES_SECONDS - now)
+            raise QuotaError(
+                f"{FAILURES_MAX} wrong secrets were tried within {FAILURES_SECONDS:g} s, which is "
+                "the limit.",
+                f"Try again in {wait} s, or use a link from: hyperhive login-link",
+            )
+        if not self._knows(secret):
+            self._failures.append(now)
+            raise UnauthorizedError(
+                "That is not the operator's secret.",
+                "Use the secret in operator.secretFile, or a link from: hyperhive login-link",
+            )
+
+    def _knows(self, secret: str) -> bool:
         """Whether this is the secret of the declared file; read anew, so that it can be changed."""
         if self._secret_file is None or not secret:
             return False
@@ -42,7 +73,9 @@ class Logins:
             kept = self._secret_file.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError):
             return False
-        return bool(kept) and hmac.compare_digest(kept.encode(), secret.encode())
+        return bool(kept) and hmac.compare_digest(
+            kept.encode(), secret.encode("utf-8", "surrogatepass")
+        )
 
     async def link(self, seconds: float = LINK_SECONDS) -> str:
         """Make the token of a one-time link."""
@@ -56,15 +89,14 @@ class Logins:
 
     async def log_in_by_secret(self, secret: str) -> Login:
         """Open a session for whoever knows the secret."""
-        if not self.knows(secret):
-            remedy = (
-                "Use the secret in operator.secretFile, or the link that `hyperhive up` prints."
-            )
-            raise UnauthorizedError("That is not the operator's secret.", remedy)
+        self.check(secret)
         return await self._open(None, via="secret")
 
     async def log_in_by_link(self, token: str) -> Login:
         """Open a session for whoever has a one-time link, and use it up."""
+        # Looked for before it is written: who tries tokens at random must not cost us commits.
+        if await self._store.read(lambda asking: rows.find(asking, _hash(token), "link")) is None:
+            raise _link_is_over()
         return await self._open(_hash(token), via="link")
 
     async def _open(self, link: str | None, *, via: str) -> Login:
@@ -73,10 +105,7 @@ class Logins:
         def job(work: Writing) -> None:
             if link is not None:
                 if rows.find(work, link, "link") is None:
-                    raise UnauthorizedError(
-                        "This link was used or has expired.",
-                        "Make a new one with: hyperhive login-link",
-                    )
+                    raise _link_is_over()
                 rows.remove(work, link)
             rows.add(
                 work,
@@ -97,7 +126,18 @@ class Logins:
 
     async def log_out(self, secret: str) -> None:
         """Close a session."""
-        await self._store.write(lambda work: rows.remove(work, _hash(secret)))
+
+        def job(work: Writing) -> None:
+            rows.remove(work, _hash(secret))
+            audit.add(work, actor="operator", via="http", verb="logout", subject="operator")
+
+        await self._store.write(job)
+
+
+def _link_is_over() -> UnauthorizedError:
+    return UnauthorizedError(
+        "This link was used or has expired.", "Make a new one with: hyperhive login-link"
+    )
 
 
 def _hash(secret: str) -> str:

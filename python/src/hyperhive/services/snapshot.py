@@ -7,6 +7,7 @@ snapshot would tell it.
 from typing import Any, Final
 
 import hyperhive
+from hyperhive.domain.events import Event, EventKind
 from hyperhive.domain.messages import MessageState
 from hyperhive.services.agents import Agents
 from hyperhive.store import Reading, Store, alerts, audit, events, messages, turns
@@ -24,9 +25,22 @@ class Snapshots:
         self._agents = agents
         self.started_at = store.clock()
 
+    async def begin(self) -> None:
+        """Take the time of the server's start from its event, which is what clients see of it."""
+
+        def job(asking: Reading) -> list[Event]:
+            return events.before(asking, None, 1, kind=EventKind.HIVE_STARTED.value)
+
+        self.started_at = (await self._store.read(job))[0].at
+
     async def state(self) -> dict[str, Any]:
         """Take a snapshot: all that is open, and the latest messages."""
-        return await self._store.read(self._state)
+        while True:
+            epoch = self._store.epoch
+            state = await self._store.read(self._state)
+            # Read while a backup was put in place, the rows may be of the time before it.
+            if self._store.epoch == epoch:
+                return {**state, "epoch": epoch}
 
     def _state(self, asking: Reading) -> dict[str, Any]:
         counts = messages.inbox_counts(asking)
@@ -39,7 +53,6 @@ class Snapshots:
         dead = messages.search(asking, before=None, limit=DEAD_SHOWN_MAX, state=MessageState.DEAD)
         return {
             "seq": events.last(asking),
-            "epoch": self._store.epoch,
             "at": asking.now,
             "hive": {
                 "name": self._agents.hive.name,

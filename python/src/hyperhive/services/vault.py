@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from hyperhive.domain.actors import OPERATOR
+from hyperhive.domain.errors import NotFoundError
 from hyperhive.services.logins import Logins
 from hyperhive.store import Store, audit
 
@@ -25,23 +26,36 @@ class Vault:
     async def backup(self, *, via: str) -> dict[str, Any]:
         """Copy the database as it is now, while work goes on."""
         path = await self._store.backup()
-        await self._note("backup", path, via)
+        await self._note("backup", str(path), via)
         size = path.stat().st_size
         return {"path": str(path), "bytes": size, "seq": self._store.bus.seq}
 
     async def restore(self, source: Path, *, via: str) -> dict[str, Any]:
         """Put a backup in place of the present database, of which a copy is kept."""
+        if not _can_be_named(source):
+            raise NotFoundError("backup", source)
         saved = await self._store.restore(source)
         if self.settled is not None:
             await self.settled()
-        await self._note("restore", source, via)
+        await self._note("restore", str(source), via)
         return {"epoch": self._store.epoch, "saved": str(saved), "seq": self._store.bus.seq}
 
-    async def login_link(self) -> str:
+    async def login_link(self, *, via: str = "server") -> str:
         """Make a link that logs a browser in once, within ten minutes."""
-        return f"{self.base_url}/login/{await self._logins.link()}"
+        token = await self._logins.link()
+        await self._note("login_link", OPERATOR, via)
+        return f"{self.base_url}/login/{token}"
 
-    async def _note(self, verb: str, path: Path, via: str) -> None:
+    async def _note(self, verb: str, subject: str, via: str) -> None:
         await self._store.write(
-            lambda work: audit.add(work, actor=OPERATOR, via=via, verb=verb, subject=str(path))
+            lambda work: audit.add(work, actor=OPERATOR, via=via, verb=verb, subject=subject)
         )
+
+
+def _can_be_named(path: Path) -> bool:
+    """Whether the system takes this for the name of a file, there or not."""
+    try:
+        path.exists()
+    except (OSError, ValueError):
+        return False
+    return True

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 
 from litestar import Controller, Request, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, JSONBody, QueryParameter
+from litestar.params import FromPath, JSONBody, PathParameter, QueryParameter
 from litestar.response import Stream
 
 import hyperhive
@@ -23,6 +23,7 @@ from hyperhive.services.snapshot import Snapshots
 from hyperhive.services.turns import Turns
 from hyperhive.services.vault import Vault
 from hyperhive.store import Store
+from hyperhive.surfaces.bounds import NUMBER_MAX, given_key
 from hyperhive.surfaces.http.gate import login_of
 from hyperhive.surfaces.http.requests import RestoreBackup, SendMessage
 from hyperhive.surfaces.http.stream import position, stream
@@ -30,7 +31,10 @@ from hyperhive.surfaces.identity import came_by_admin_socket
 
 PAGE_MAX: Final = 500
 
-Before = Annotated[int | None, QueryParameter(ge=0, description="Page backwards from here.")]
+Number = Annotated[int, PathParameter(ge=0, le=NUMBER_MAX)]
+Before = Annotated[
+    int | None, QueryParameter(ge=0, le=NUMBER_MAX, description="Page backwards from here.")
+]
 Limit = Annotated[int, QueryParameter(ge=1, le=PAGE_MAX, description="How many at most.")]
 Asked = Request[Any, Any, Any]
 
@@ -63,7 +67,7 @@ class State(Controller):
         self,
         request: Asked,
         services: NamedDependency[Services],
-        after: Annotated[int | None, QueryParameter(ge=0)] = None,
+        after: Annotated[int | None, QueryParameter(ge=0, le=NUMBER_MAX)] = None,
         epoch: Annotated[str | None, QueryParameter(max_length=64)] = None,
     ) -> Stream:
         """Follow the events."""
@@ -114,7 +118,7 @@ class MessagesApi(Controller):
             data.to,
             data.body,
             in_reply_to=data.in_reply_to,
-            key=f"key:{data.key}" if data.key is not None else None,
+            key=given_key(data.key),
         )
 
     @get("/", summary="Page backwards through messages")
@@ -130,30 +134,26 @@ class MessagesApi(Controller):
         return await services.messages.page(before=before, limit=limit, agent=agent, state=in_state)
 
     @get("/{number:int}", summary="One message whole, with every step of its life")
-    async def show(
-        self, number: FromPath[int], services: NamedDependency[Services]
-    ) -> dict[str, Any]:
+    async def show(self, number: Number, services: NamedDependency[Services]) -> dict[str, Any]:
         """Show one message."""
         return await services.messages.show(number)
 
     @post("/{number:int}/requeue", summary="Give a dead message a new life", status_code=200)
     async def requeue(
-        self, number: FromPath[int], request: Asked, services: NamedDependency[Services]
+        self, number: Number, request: Asked, services: NamedDependency[Services]
     ) -> dict[str, Any]:
         """Requeue a dead message."""
         return await services.messages.requeue(THE_OPERATOR, number, via=_via(request))
 
     @post("/{number:int}/drop", summary="Settle a dead message for good", status_code=200)
     async def drop(
-        self, number: FromPath[int], request: Asked, services: NamedDependency[Services]
+        self, number: Number, request: Asked, services: NamedDependency[Services]
     ) -> dict[str, Any]:
         """Drop a dead message."""
         return await services.messages.drop(THE_OPERATOR, number, via=_via(request))
 
     @post("/{number:int}/read", summary="Mark a message to the operator as read", status_code=200)
-    async def read(
-        self, number: FromPath[int], services: NamedDependency[Services]
-    ) -> dict[str, Any]:
+    async def read(self, number: Number, services: NamedDependency[Services]) -> dict[str, Any]:
         """Mark a message as read."""
         return await services.messages.mark_read(THE_OPERATOR, number)
 
@@ -178,9 +178,9 @@ class TurnsApi(Controller):
     @get("/turns/{number:int}/events", summary="Page forwards through a turn's transcript")
     async def transcript(
         self,
-        number: FromPath[int],
+        number: Number,
         services: NamedDependency[Services],
-        after: Annotated[int, QueryParameter(ge=-1)] = -1,
+        after: Annotated[int, QueryParameter(ge=-1, le=NUMBER_MAX)] = -1,
         limit: Limit = 200,
     ) -> dict[str, Any]:
         """List lines, oldest first."""
@@ -228,7 +228,7 @@ class AdminApi(Controller):
     ) -> dict[str, Any]:
         """Make a link that logs a browser in once."""
         _only_admin_socket(request, "A login link")
-        return {"url": await services.vault.login_link()}
+        return {"url": await services.vault.login_link(via=_via(request))}
 
 
 def _only_admin_socket(request: Asked, what: str) -> None:

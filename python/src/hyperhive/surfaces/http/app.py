@@ -3,11 +3,12 @@
 import logging
 from typing import Any, Final
 
-from litestar import Litestar, Request, Response
+from litestar import Litestar, Request, Response, Router
 from litestar.di import Provide
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.plugins.pydantic import PydanticPlugin
 
 import hyperhive
 from hyperhive.domain.errors import HiveError
@@ -33,15 +34,20 @@ def operator_app(services: Services, logins: Logins) -> Litestar:
             HiveError: _refused,
             ValidationException: _malformed,
             HTTPException: _http,
+            UnicodeDecodeError: _unreadable,
+            RecursionError: _unreadable,
             Exception: _failed,
         },
         openapi_config=OpenAPIConfig(
             title="Hyperhive",
             version=hyperhive.__version__,
-            path="/api",
+            openapi_router=Router(
+                "/api", route_handlers=[], include_in_schema=False, after_request=_as_problem
+            ),
             render_plugins=[JsonRenderPlugin(path="/openapi.json")],
             use_handler_docstrings=True,
         ),
+        plugins=[PydanticPlugin(validate_strict=True)],
         request_max_body_size=REQUEST_BYTES_MAX,
         logging_config=None,
         debug=False,
@@ -50,6 +56,13 @@ def operator_app(services: Services, logins: Logins) -> Litestar:
 
 def _problem(body: dict[str, Any]) -> Response[dict[str, Any]]:
     return Response(body, status_code=body["status"], media_type=MEDIA_TYPE)
+
+
+def _as_problem(response: Response[Any]) -> Response[Any]:
+    """Replace the page that the framework shows for what is not beside the API's document."""
+    if response.status_code != 404:
+        return response
+    return _problem(problem(404, "There is nothing here.", code="not_found"))
 
 
 def _refused(_request: Request[Any, Any, Any], error: HiveError) -> Response[dict[str, Any]]:
@@ -66,6 +79,13 @@ def _malformed(
         if isinstance(fault, dict)
     )
     return _problem(problem(400, said or error.detail, code="invalid"))
+
+
+def _unreadable(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, Any]]:
+    """Answer a body that the JSON reader chokes on instead of refusing it."""
+    _log.warning("%s %s was not read", request.method, request.url.path, exc_info=error)
+    told = "The body is not UTF-8." if isinstance(error, UnicodeDecodeError) else "Too deep."
+    return _problem(problem(400, f"The request cannot be read: {told}", code="invalid"))
 
 
 def _http(_request: Request[Any, Any, Any], error: HTTPException) -> Response[dict[str, Any]]:

@@ -10,9 +10,7 @@ What comes by the admin socket has passed the file permissions and needs none of
 
 import hmac
 import json
-from http.cookies import CookieError, SimpleCookie
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from hyperhive.domain.errors import ForbiddenError, HiveError, UnauthorizedError
 from hyperhive.services.logins import Login, Logins
@@ -46,6 +44,7 @@ class Gate:
         self._app = app
         self._logins = logins
         self._hosts: frozenset[str] = frozenset()
+        self._names: frozenset[str] = frozenset()
         self.cookie = "hyperhive"
 
     def guard(self, address: str, port: int, names: tuple[str, ...]) -> None:
@@ -54,8 +53,8 @@ class Gate:
         A declared name may come with any port, as it does behind a proxy.
         """
         shown = f"[{address}]" if ":" in address else address
-        own = {f"{host}:{port}" for host in (shown, *LOOPBACK)}
-        self._hosts = frozenset(own | {name.lower() for name in names})
+        self._hosts = frozenset(f"{host}:{port}" for host in (shown, *LOOPBACK))
+        self._names = frozenset(name.lower() for name in names)
         self.cookie = f"hyperhive_{port}"
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -66,7 +65,7 @@ class Gate:
             await self._app(scope, receive, send)
             return
         guarded = _with_headers(send)
-        headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+        headers = _headers_of(scope)
         scope["hyperhive.cookie"] = self.cookie
         try:
             self._check_host(headers.get(b"host", ""))
@@ -78,8 +77,9 @@ class Gate:
 
     def _check_host(self, host: str) -> None:
         lowered = host.lower()
-        name = lowered.rsplit(":", 1)[0] if not lowered.endswith("]") else lowered
-        if lowered not in self._hosts and name not in self._hosts:
+        name, _, port = lowered.rpartition(":")
+        with_port = name in self._names and port.isdecimal()
+        if not (with_port or lowered in self._hosts or lowered in self._names):
             raise ForbiddenError(
                 f"This hive does not answer to the host name {host[:200]!r}.",
                 "Use the address that `hyperhive up` prints, or add it to operator.hosts.",
@@ -91,9 +91,8 @@ class Gate:
             return await self._by_cookie(headers)
         bearer = headers.get(b"authorization", "")
         if bearer[:7].lower() == "bearer ":
-            if self._logins.knows(bearer[7:].strip()):
-                return None
-            raise UnauthorizedError("That is not the operator's secret.")
+            self._logins.check(bearer[7:].strip())
+            return None
         login = await self._by_cookie(headers)
         if login is None:
             raise UnauthorizedError(
@@ -110,17 +109,29 @@ class Gate:
         return login
 
     async def _by_cookie(self, headers: dict[bytes, str]) -> Login | None:
-        try:
-            cookie = SimpleCookie(headers.get(b"cookie", "")).get(self.cookie)
-        except CookieError:
-            return None
-        return await self._logins.session(cookie.value) if cookie is not None else None
+        # By hand: SimpleCookie gives up at the first cookie it dislikes, and programs on other
+        # ports of this host set cookies that we are sent, too.
+        for pair in headers.get(b"cookie", "").split(";"):
+            name, _, value = pair.strip().partition("=")
+            if name == self.cookie and (login := await self._logins.session(value)) is not None:
+                return login
+        return None
 
 
 def login_of(scope: Any) -> Login | None:
     """Give the browser's login that a request came with, if it came with one."""
     login: Login | None = scope.get(LOGIN_KEY)
     return login
+
+
+def _headers_of(scope: Any) -> dict[bytes, str]:
+    """Give the headers by name; cookies that came in several are put together."""
+    headers: dict[bytes, str] = {}
+    for name, value in scope["headers"]:
+        text = value.decode("latin-1")
+        joined = name == b"cookie" and name in headers
+        headers[name] = f"{headers[name]}; {text}" if joined else text
+    return headers
 
 
 def _is_public(path: str) -> bool:
@@ -133,8 +144,15 @@ def _check_origin(scope: Any, headers: dict[bytes, str]) -> None:
         return
     origin = headers.get(b"origin")
     foreign = headers.get(b"sec-fetch-site", "same-origin") not in ("same-origin", "none")
-    if foreign or (origin is not None and urlsplit(origin).netloc != headers.get(b"host", "")):
-        raise ForbiddenError("The request comes from another site's page.")
+    if foreign or (origin is not None and not _is_ours(origin, headers.get(b"host", ""))):
+        raise ForbiddenError(
+            "The request comes from another site's page.", "Do it on the hive's own page."
+        )
+
+
+def _is_ours(origin: str, host: str) -> bool:
+    scheme, found, name = origin.partition("://")
+    return scheme in ("http", "https") and bool(found) and name.lower() == host.lower()
 
 
 def _with_headers(send: Any) -> Any:

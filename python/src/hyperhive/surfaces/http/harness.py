@@ -7,25 +7,39 @@ server tells what is to be done at once. All else are small requests that name t
 import asyncio
 import json
 import logging
+import math
 import re
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from hyperhive.domain.errors import HiveError, InvalidError, NotFoundError
 from hyperhive.domain.turns import HEARTBEAT_SECONDS, WORK_WAIT_SECONDS_MAX, TurnEventKind
 from hyperhive.services.callers import Caller
 from hyperhive.services.sessions import Session, Sessions
 from hyperhive.services.turns import Turns
+from hyperhive.surfaces.bounds import NUMBER_MAX, Number
 from hyperhive.surfaces.disconnects import ClientGoneError, Request, whole_request
 from hyperhive.surfaces.http.problems import MEDIA_TYPE, problem, problem_of
 from hyperhive.surfaces.identity import agent_of
 
 REQUEST_BYTES_MAX: Final = 1024 * 1024
 PING_SECONDS: Final = 10.0
+RESOURCES: Final = (
+    "POST /mcp",
+    "POST /deliveries/<id>/confirm",
+    "POST /harness/session",
+    "POST /harness/work",
+    "POST /harness/heartbeat",
+    "POST /harness/turns/<id>/begin",
+    "POST /harness/turns/<id>/events",
+    "POST /harness/turns/<id>/end",
+)
 SESSION_PATTERN: Final = r"[0-9a-zA-Z_-]{8,64}"
 _TURN_PATH: Final = re.compile(r"/harness/turns/([0-9]{1,15})/(begin|events|end)")
+
+ToolName = Annotated[str, Field(max_length=128)]
 
 _log = logging.getLogger(__name__)
 
@@ -40,7 +54,7 @@ class _Request(BaseModel):
 class Hello(_Request):
     """Who connects."""
 
-    pid: int
+    pid: Number
     version: str = Field(max_length=64)
 
 
@@ -53,7 +67,7 @@ class Work(_Request):
 class Heartbeat(_Request):
     """A sign of life from inside the loop."""
 
-    turn: int | None = None
+    turn: Number | None = None
 
 
 class Begin(_Request):
@@ -64,8 +78,8 @@ class Line(BaseModel):
     """One line of a transcript."""
 
     model_config = ConfigDict(extra="forbid")
-    n: int = Field(ge=0)
-    at: float
+    n: Number
+    at: float = Field(allow_inf_nan=False)
     kind: Literal[tuple(kind.value for kind in TurnEventKind)]  # type: ignore[valid-type]  # the values of a closed set
     data: dict[str, Any]
 
@@ -75,23 +89,30 @@ class Lines(_Request):
 
     events: list[Line] = Field(max_length=64)
 
+    @field_validator("events")
+    @classmethod
+    def _once_each(cls, events: list[Line]) -> list[Line]:
+        if len({line.n for line in events}) < len(events):
+            raise ValueError("two lines have the same number")
+        return events
+
 
 class Usage(BaseModel):
     """What a turn has used."""
 
     model_config = ConfigDict(extra="forbid")
-    input_tokens: int | None = Field(default=None, ge=0)
-    output_tokens: int | None = Field(default=None, ge=0)
-    cost_usd: float | None = Field(default=None, ge=0)
+    input_tokens: Number | None = None
+    output_tokens: Number | None = None
+    cost_usd: float | None = Field(default=None, ge=0, allow_inf_nan=False)
 
 
 class End(_Request):
     """How a turn ended."""
 
-    outcome: str
+    outcome: str = Field(max_length=64)
     error: str | None = Field(default=None, max_length=16 * 1024)
     usage: Usage | None = None
-    tools: dict[str, int] = Field(default_factory=dict, max_length=500)
+    tools: dict[ToolName, Number] = Field(default_factory=dict, max_length=200)
 
 
 class HarnessEndpoint:
@@ -118,7 +139,7 @@ class HarnessEndpoint:
         try:
             async with whole_request(receive, limit_bytes=REQUEST_BYTES_MAX) as request:
                 if scope["method"] != "POST":
-                    raise NotFoundError("resource", f"{scope['method']} {scope['path']}")
+                    raise _absent(f"{scope['method']} {scope['path']}")
                 if scope["path"] == "/harness/session":
                     await self._session(agent_of(scope), request, send)
                 else:
@@ -146,7 +167,7 @@ class HarnessEndpoint:
             return {}
         found = _TURN_PATH.fullmatch(path)
         if found is None:
-            raise NotFoundError("resource", path)
+            raise _absent(path)
         return await self._turn(agent, int(found.group(1)), found.group(2), request)
 
     async def _turn(self, agent: str, turn: int, step: str, request: Request) -> dict[str, Any]:
@@ -157,7 +178,7 @@ class HarnessEndpoint:
             return {}
         if step == "events":
             lines = _parse(Lines, request)
-            told = [line.model_dump() for line in lines.events]
+            told = [{**line.model_dump(), "data": _plain(line.data)} for line in lines.events]
             await self._turns.tell(agent, lines.session, turn, told)
             return {}
         end = _parse(End, request)
@@ -206,6 +227,26 @@ class HarnessEndpoint:
         await send({"type": "http.response.body", "body": b""})
 
 
+def _absent(what: str) -> NotFoundError:
+    return NotFoundError("resource on an agent's socket", what[:200], RESOURCES)
+
+
+def _plain(value: Any) -> Any:
+    """Make a value of a transcript one that every reader of JSON takes.
+
+    Numbers that are none, or that no reader holds, become text: a model may write anything.
+    """
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, int):
+        return value if abs(value) <= NUMBER_MAX else str(value)
+    return value
+
+
 def _parse(model: type[Body], request: Request) -> Body:
     try:
         return model.model_validate_json(request.body)
@@ -214,7 +255,9 @@ def _parse(model: type[Body], request: Request) -> Body:
             f"{'.'.join(map(str, fault['loc'])) or 'body'}: {fault['msg']}"
             for fault in error.errors(include_input=False, include_url=False)
         )
-        raise InvalidError(f"The request is malformed: {faults}.") from None
+        raise InvalidError(
+            f"The request is malformed: {faults}.", "Send what a harness of this version sends."
+        ) from None
 
 
 async def _reply(

@@ -40,7 +40,13 @@ class Pages(Controller):
         """Give one of the page's files."""
         return _file(path.lstrip("/"))
 
-    @post("/login", status_code=200)
+    @post(
+        "/login",
+        status_code=200,
+        include_in_schema=True,
+        tags=["login"],
+        summary="Log in by the secret; sets a cookie and gives the token that changes need",
+    )
     async def log_in(
         self, data: JSONBody[LogIn], request: Asked, logins: NamedDependency[Logins]
     ) -> Response[dict[str, Any]]:
@@ -48,7 +54,12 @@ class Pages(Controller):
         login = await logins.log_in_by_secret(data.secret)
         return Response({"csrf": login.csrf}, cookies=[_cookie(request, login)])
 
-    @get("/login/{token:str}")
+    @get(
+        "/login/{token:str}",
+        include_in_schema=True,
+        tags=["login"],
+        summary="Log in by a one-time link; sets a cookie and leads to the page",
+    )
     async def log_in_by_link(
         self, token: FromPath[str], request: Asked, logins: NamedDependency[Logins]
     ) -> Redirect:
@@ -56,7 +67,13 @@ class Pages(Controller):
         login = await logins.log_in_by_link(token)
         return Redirect("/", status_code=303, cookies=[_cookie(request, login)])
 
-    @post("/logout", status_code=200)
+    @post(
+        "/logout",
+        status_code=200,
+        include_in_schema=True,
+        tags=["login"],
+        summary="End the session of the cookie",
+    )
     async def log_out(
         self, request: Asked, logins: NamedDependency[Logins]
     ) -> Response[dict[str, Any]]:
@@ -69,9 +86,10 @@ class Pages(Controller):
 
 
 def _file(name: str) -> Response[bytes]:
-    path = (STATIC / name).resolve()
-    if not path.is_relative_to(STATIC.resolve()) or not path.is_file():
-        raise NotFoundError("file", name)
+    # Looked up among the files there are: a name that leads elsewhere, or nowhere, is not one.
+    path = {file.relative_to(STATIC).as_posix(): file for file in STATIC.rglob("*.*")}.get(name)
+    if path is None or not path.is_file():
+        raise NotFoundError("file", name[:200])
     kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     # Revalidated each time, so that a page never runs with modules of another version.
     return Response(path.read_bytes(), media_type=kind, headers={"cache-control": "no-cache"})

@@ -2,6 +2,8 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from hyperhive.surfaces.bounds import GIVEN_KEY_CHARS_MAX, Number
+
 
 class Request(BaseModel):
     """A request body."""
@@ -14,9 +16,12 @@ class SendMessage(Request):
 
     to: str = Field(description="An agent, `manager`, or `*` for every agent.")
     body: str = Field(description="The text, at most 16 KiB of UTF-8.")
-    in_reply_to: int | None = Field(default=None, description="The message this answers.")
+    in_reply_to: Number | None = Field(default=None, description="The message this answers.")
     key: str | None = Field(
-        default=None, description="Sent again with the same key, it is not sent twice (24 hours)."
+        default=None,
+        min_length=1,
+        max_length=GIVEN_KEY_CHARS_MAX,
+        description="Sent again with the same key, it is not sent twice (24 hours).",
     )
 
 

@@ -10,13 +10,15 @@ from hyperhive.services.feed import Feed, TooFarBehindError
 from hyperhive.store import Store
 
 KEEP_ALIVE_SECONDS: Final = 15.0
+POSITION_DIGITS: Final = 19
+"""Fewer digits than this are a number that the database can hold."""
 
 
 def position(last_event_id: str | None, after: int | None, epoch: str | None) -> "Position":
     """Say where a client wants to go on: ``Last-Event-ID`` counts more than the address."""
     if last_event_id:
         head, _, tail = last_event_id.rpartition(":")
-        if not tail.isdigit():
+        if not (tail.isascii() and tail.isdigit() and len(tail) < POSITION_DIGITS):
             raise InvalidError(
                 f"{last_event_id[:100]!r} is no position.", "Take a new snapshot from /api/state."
             )

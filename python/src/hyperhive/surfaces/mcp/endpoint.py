@@ -4,13 +4,14 @@ The request is read whole and its client watched, so that a wait ends with its c
 handed out is named in a header; the client confirms it once it has it.
 """
 
+import asyncio
 import json
 import re
 from typing import Any, Final
 
 from hyperhive.domain.errors import HiveError
 from hyperhive.services.messages import Messages
-from hyperhive.surfaces.disconnects import ClientGoneError, whole_request
+from hyperhive.surfaces.disconnects import ClientGoneError, Request, whole_request
 from hyperhive.surfaces.identity import agent_of
 from hyperhive.surfaces.mcp.calls import (
     DELIVERY_HEADER,
@@ -43,16 +44,23 @@ class McpEndpoint:
             async with whole_request(receive, limit_bytes=REQUEST_BYTES_MAX) as request:
                 if scope["path"] != "/mcp":
                     await self._confirm(scope, send)
-                    return
-                call = _call_of(scope, request.caller)
-                scope[SCOPE_KEY] = call
-                await self._server.handle(scope, request.receive, _naming(call, send))
-                if call.delivery is not None and call.lost:
-                    await self._messages.give_back_delivery(call.agent, call.delivery)
+                elif scope["method"] != "POST":
+                    # A GET would be a stream on which this server never says anything.
+                    await _error(send, 405, "There is only POST /mcp here.", allow="POST")
+                else:
+                    await self._call(_call_of(scope, request.caller), scope, request, send)
         except ClientGoneError:
             return
         except HiveError as error:
             await _error(send, error.status, str(error))
+
+    async def _call(self, call: Call, scope: Any, request: Request, send: Any) -> None:
+        scope[SCOPE_KEY] = call
+        try:
+            await self._server.handle(scope, request.receive, _naming(call, send))
+        finally:
+            if call.delivers and not call.begun:
+                await asyncio.shield(self._messages.give_back_delivery(call.agent, call.delivery))
 
     async def _confirm(self, scope: Any, send: Any) -> None:
         found = _CONFIRM.fullmatch(scope["path"])
@@ -80,12 +88,15 @@ def _naming(call: Call, send: Any) -> Any:
     """Wrap ``send`` so that the answer names the delivery it carries.
 
     A client that has gone before the answer begins has seen nothing of it. One that goes later
-    may have: then only its confirmation tells.
+    may have: then only its confirmation tells. A wait that ends because the hive stops is told
+    as 503, so that the bridge waits on where the next server runs.
     """
 
     async def named(message: Any) -> None:
-        if message["type"] == "http.response.start" and call.delivery is not None:
-            call.lost = call.caller.gone
+        if message["type"] == "http.response.start" and call.cut_short:
+            message = {**message, "status": 503}
+        if message["type"] == "http.response.start" and call.delivers:
+            call.begun = not call.caller.gone
             headers = [*message.get("headers", []), (DELIVERY_HEADER, call.delivery.encode())]
             message = {**message, "headers": headers}
         await send(message)
@@ -93,10 +104,12 @@ def _naming(call: Call, send: Any) -> Any:
     return named
 
 
-async def _error(send: Any, status: int, reason: str) -> None:
+async def _error(send: Any, status: int, reason: str, *, allow: str | None = None) -> None:
     body = json.dumps(
         {"jsonrpc": "2.0", "id": None, "error": {"code": -32600, "message": reason}}
     ).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    if allow is not None:
+        headers.append((b"allow", allow.encode()))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -4,6 +4,7 @@ A refusal is a tool result that says what to do instead, because only that reach
 unexpected error is logged here and told without its details.
 """
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
@@ -55,9 +56,28 @@ class McpServer:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Be ready for requests until the block is left."""
-        async with self._manager.run():
+        """Be ready for requests until the block is left.
+
+        The manager's group of tasks lives in a task of its own: around the block it would wrap
+        whatever is raised there, such as a port that cannot be had, into a group of errors.
+        """
+        ready, over = asyncio.Event(), asyncio.Event()
+
+        async def run() -> None:
+            try:
+                async with self._manager.run():
+                    ready.set()
+                    await over.wait()
+            finally:
+                ready.set()
+
+        task = asyncio.create_task(run(), name="mcp")
+        await ready.wait()
+        try:
             yield
+        finally:
+            over.set()
+            await task
 
     def handle(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:
         """Answer one HTTP request whose scope holds its `Call`."""

@@ -12,13 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from hyperhive.domain.messages import (
     BODY_BYTES_MAX,
-    KEY_CHARS_MAX,
     RECV_MESSAGES_MAX,
     RECV_WAIT_SECONDS_MAX,
 )
 from hyperhive.services.agents import STATUS_CHARS_MAX, Agents
 from hyperhive.services.messages import Messages
 from hyperhive.store import Store
+from hyperhive.surfaces.bounds import GIVEN_KEY_CHARS_MAX, Number
 from hyperhive.surfaces.mcp.calls import Call
 
 
@@ -44,13 +44,13 @@ class Send(Arguments):
 
     to: str = Field(description="An agent's name, `manager`, `operator`, or `*` for everyone.")
     body: str = Field(description=f"The text, at most {BODY_BYTES_MAX} bytes of UTF-8.")
-    in_reply_to: int | None = Field(
+    in_reply_to: Number | None = Field(
         default=None, description="The id of the message this answers, if it answers one."
     )
     key: str | None = Field(
         default=None,
         min_length=1,
-        max_length=KEY_CHARS_MAX,
+        max_length=GIVEN_KEY_CHARS_MAX,
         description="A unique text of your choice. Sending again with the same key within 24 "
         "hours does not send twice.",
     )
@@ -73,7 +73,7 @@ class Recv(Arguments):
 class Ack(Arguments):
     """Arguments of ``ack``."""
 
-    ids: list[int] = Field(max_length=1000, description="The ids of messages you have handled.")
+    ids: list[Number] = Field(max_length=1000, description="The ids of messages you have handled.")
 
 
 class Nothing(Arguments):
@@ -91,7 +91,7 @@ class SetStatus(Arguments):
 class MessageStatus(Arguments):
     """Arguments of ``message_status``."""
 
-    id: int = Field(description="The id that `send` returned.")
+    id: Number = Field(description="The id that `send` returned.")
 
 
 SEND: Final = """\
@@ -173,7 +173,9 @@ class Toolbox:
             caller=call.caller,
         )
         if got["messages"]:
-            call.delivery = call.request
+            call.delivers = True
+        elif self._store.bus.closed:
+            call.cut_short = True
         return got
 
     async def _ack(self, call: Call, given: Ack) -> dict[str, Any]:
