@@ -16,6 +16,9 @@ from typing import Final, Self
 ANYTHING: Final = "*"
 """The name under which every publication is heard."""
 
+LIFECYCLE: Final = "lifecycle"
+"""Rings when something about agents was recorded that the reconciler or a restart looks at."""
+
 
 class Watch:
     """A standing interest in some names.

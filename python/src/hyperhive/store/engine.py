@@ -6,12 +6,14 @@ it. A second engine gives the same few answers.
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from operator import itemgetter
 from pathlib import Path
-from typing import Final, cast
+from typing import Any, Final, cast
 
-from sqlalchemy import Connection, Table, create_engine
+from sqlalchemy import Connection, Table, create_engine, insert
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
@@ -24,7 +26,6 @@ _PRAGMAS: Final = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",
-    f"PRAGMA busy_timeout = {int(LOCK_WAIT_SECONDS * 1000)}",
     "PRAGMA cache_size = -8000",
 )
 
@@ -40,13 +41,36 @@ class Database:
     def connect(self) -> Connection:
         """Open a connection; transactions on it are begun and ended by hand."""
         connection = self._engine.connect()
-        if not self._read_only:
-            for pragma in _PRAGMAS:
+        try:
+            for pragma in () if self._read_only else _PRAGMAS:
                 connection.exec_driver_sql(pragma)
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     def _open(self) -> sqlite3.Connection:
         return _open(self.path, read_only=self._read_only)
+
+
+class Insertion:
+    """An INSERT of some columns, compiled once and given to the driver as it is: the hottest path.
+
+    A row is a mapping that has these columns at least; the others are left empty.
+    """
+
+    def __init__(self, table: Table, *columns: str) -> None:
+        compiled = insert(table).compile(dialect=sqlite.dialect(), column_keys=columns)
+        self._text = str(compiled)
+        self._values = itemgetter(*(compiled.positiontup or ()))
+
+    def add(self, connection: Connection, row: Mapping[str, Any]) -> int:
+        """Insert a row and return the key that it was given."""
+        return int(driver(connection).execute(self._text, self._values(row)).lastrowid or 0)
+
+    def add_all(self, connection: Connection, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Insert rows that bring their keys."""
+        driver(connection).executemany(self._text, map(self._values, rows))
 
 
 def begin(connection: Connection) -> None:
@@ -93,16 +117,15 @@ def is_open(connection: Connection) -> bool:
 @contextmanager
 def snapshot(connection: Connection) -> Iterator[None]:
     """See one state of the database throughout the block."""
-    raw = driver(connection)
-    raw.execute("BEGIN")
+    driver(connection).execute("BEGIN")
     try:
         yield
     finally:
-        raw.execute("ROLLBACK")
+        roll_back(connection)
 
 
 def understood(error: BaseException) -> BaseException:
-    """Turn trouble with the disk or a lock into an error that says what to do."""
+    """Turn trouble with the disk, a lock or the file into an error that says what to do."""
     if isinstance(error, HiveError):
         return error
     cause = error.orig if isinstance(error, DBAPIError) else error
@@ -114,11 +137,26 @@ def understood(error: BaseException) -> BaseException:
         "locked": "Another process holds the database: end it, then try again.",
         "readonly": "Make stateDir writable for the user that runs the hive.",
         "disk I/O": "Look at the disk under stateDir and at the kernel's log.",
+        "not a database": "Put a backup in its place: hyperhive restore BACKUP.",
+        "malformed": "Put a backup in its place: hyperhive restore BACKUP.",
+        "unable to open": "See that stateDir is there and belongs to the user that runs the hive.",
     }
     remedy = next((said for sign, said in remedies.items() if sign in reason), None)
     if remedy is None:
         return error
-    return UnavailableError(f"The database cannot be written: {reason}.", remedy)
+    return UnavailableError(f"The database cannot be used: {reason}.", remedy)
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Raise what is `understood` of an error in the block."""
+    try:
+        yield
+    except Exception as error:
+        reason = understood(error)
+        if reason is error:
+            raise
+        raise reason from error
 
 
 def last_used(connection: Connection, table: Table) -> int:
@@ -176,6 +214,7 @@ def _open(path: Path, *, read_only: bool) -> sqlite3.Connection:
     return sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}",
         uri=True,
+        timeout=LOCK_WAIT_SECONDS,
         isolation_level=None,
         check_same_thread=False,
     )

@@ -4,11 +4,12 @@ These are the hot paths, so they are Core statements, compiled once. Which step 
 is decided by the domain; who may ask for it, by the services.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
-from sqlalchemy import bindparam, func, insert, literal_column, select, update
+from sqlalchemy import Select, bindparam, func, literal_column, not_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from hyperhive import bus
@@ -17,7 +18,7 @@ from hyperhive.domain.actors import OPERATOR, SYSTEM, Actor
 from hyperhive.domain.events import EventKind
 from hyperhive.domain.messages import MessageState
 from hyperhive.domain.turns import TurnOutcome
-from hyperhive.store import tables
+from hyperhive.store import engine, tables
 from hyperhive.store.transaction import Asking, Row, Writing
 
 _m = tables.message.c
@@ -28,17 +29,23 @@ def _is(state: MessageState) -> ColumnElement[bool]:
     return _m.state == literal_column(f"'{state.value}'")
 
 
-_INSERT: Final = insert(tables.message)
-_DELIVERABLE: Final = (
-    select(tables.message)
-    .where(
-        _m.recipient == bindparam("agent"),
-        _is(MessageState.QUEUED),
-        _m.not_before <= bindparam("now"),
-    )
-    .order_by(_m.id)
-    .limit(bindparam("limit"))
+_NEW: Final[Mapping[str, Any]] = MappingProxyType(
+    {"attempts": 0, "redelivered": False, "not_before": rules.AT_ONCE, "confirmed": False}
 )
+_INSERTION: Final = engine.Insertion(
+    tables.message,
+    *("sender", "recipient", "body", "at", "in_reply_to", "broadcast", "state", "settled_at"),
+    *_NEW,
+)
+_DUE: Final = not_(_m.not_before > bindparam("now")) | (
+    _m.not_before > bindparam("now") + rules.REDELIVERY_SECONDS[-1]
+)
+"""`rules.is_due`, in SQL."""
+_IN_INBOX: Final = (_m.recipient == bindparam("agent"), _is(MessageState.QUEUED))
+_DELIVERABLE: Final = (
+    select(tables.message).where(*_IN_INBOX, _DUE).order_by(_m.id).limit(bindparam("limit"))
+)
+_ANYTHING_DELIVERABLE: Final = select(_m.id).where(*_IN_INBOX, _DUE).limit(1)
 _LEASE: Final = (
     update(tables.message)
     .where(_m.id == bindparam("message"))
@@ -51,18 +58,9 @@ _LEASE: Final = (
         lease_until=bindparam("until"),
     )
 )
-_NEXT_DUE: Final = select(func.min(_m.not_before)).where(
-    _m.recipient == bindparam("agent"), _is(MessageState.QUEUED)
-)
+_NEXT_DUE: Final = select(func.min(_m.not_before)).where(*_IN_INBOX, not_(_DUE))
 _WAITING: Final = select(func.count()).select_from(
-    select(_m.id)
-    .where(
-        _m.recipient == bindparam("agent"),
-        _is(MessageState.QUEUED),
-        _m.not_before <= bindparam("now"),
-    )
-    .limit(rules.WAITING_COUNTED_MAX)
-    .subquery()
+    select(_m.id).where(*_IN_INBOX, _DUE).limit(rules.WAITING_COUNTED_MAX).subquery()
 )
 _END_LEASE: Final = {
     "turn": None,
@@ -110,14 +108,10 @@ def add(work: Writing, draft: Draft) -> int:
         "in_reply_to": draft.in_reply_to,
         "broadcast": draft.broadcast,
         "state": (MessageState.ACKED if to_operator else MessageState.QUEUED).value,
-        "attempts": 0,
-        "redelivered": False,
-        "not_before": work.now,
-        "confirmed": False,
+        "settled_at": work.now if to_operator else None,
+        **_NEW,
     }
-    if to_operator:
-        row["settled_at"] = work.now
-    number = int(work.execute(_INSERT, row).inserted_primary_key[0])  # type: ignore[index]  # one row was inserted
+    number = _INSERTION.add(work.connection, row)
     summary = {
         "id": number,
         "from": draft.sender.name,
@@ -128,7 +122,7 @@ def add(work: Writing, draft: Draft) -> int:
         "state": row["state"],
         "attempts": 0,
         "redelivered": False,
-        "not_before": work.now,
+        "not_before": None,
         "reason": None,
         "preview": rules.preview(draft.body),
         "size": len(draft.body.encode()),
@@ -148,20 +142,8 @@ def add(work: Writing, draft: Draft) -> int:
 def lease(work: Writing, agent: str, count: int, holder: Holder) -> list[dict[str, Any]]:
     """Lease the oldest deliverable messages of an inbox, at most ``count``, as their receiver sees.
 
-    A request that comes again gets what it was given the first time, as long as that is leased.
+    Whoever repeats a request looks at `of_delivery` first.
     """
-    if holder.delivery is not None:
-        again = work.execute(
-            select(tables.message)
-            .where(
-                _m.recipient == agent,
-                _is(MessageState.LEASED),
-                _m.delivery == holder.delivery,
-            )
-            .order_by(_m.id)
-        ).all()
-        if again:
-            return [received(row) for row in again]
     rows = work.execute(_DELIVERABLE, {"agent": agent, "now": work.now, "limit": count}).all()
     for row in rows:
         work.execute(
@@ -184,9 +166,18 @@ def lease(work: Writing, agent: str, count: int, holder: Holder) -> list[dict[st
     return [received(row) for row in rows]
 
 
+def has_deliverable(asking: Asking, agent: str) -> bool:
+    """Whether an inbox holds something that may be delivered now."""
+    found = asking.execute(_ANYTHING_DELIVERABLE, {"agent": agent, "now": asking.now})
+    return found.first() is not None
+
+
 def next_due(asking: Asking, agent: str) -> float | None:
-    """When the next queued message of an inbox may be delivered; ``None`` when none is queued."""
-    found = asking.execute(_NEXT_DUE, {"agent": agent}).scalar()
+    """When the next message that is held back may be delivered; ``None`` when none is.
+
+    Its cost grows with the inbox: ask it of one in which nothing is deliverable.
+    """
+    found = asking.execute(_NEXT_DUE, {"agent": agent, "now": asking.now}).scalar()
     return float(found) if found is not None else None
 
 
@@ -240,8 +231,13 @@ def of_delivery(asking: Asking, agent: str, delivery: str) -> Sequence[Row]:
 
 def overdue(asking: Asking) -> Sequence[Row]:
     """Give the rows leased by hand whose time is up."""
+    until, now = _m.lease_until, asking.now
+    # A time further off than any lease was written before the clock was set back.
+    is_up = until.is_(None) | (until <= now) | (until > now + rules.HAND_LEASE_SECONDS)
     return asking.execute(
-        select(tables.message).where(_is(MessageState.LEASED), _m.lease_until <= asking.now)
+        select(tables.message)
+        .where(_is(MessageState.LEASED), _m.turn.is_(None), is_up)
+        .order_by(_m.id)
     ).all()
 
 
@@ -251,7 +247,7 @@ def ack(work: Writing, rows: Iterable[Row], actor: Actor | str) -> None:
         work.execute(
             update(tables.message)
             .where(_m.id == row.id)
-            .values(state=MessageState.ACKED.value, settled_at=work.now, reason=None, **_END_LEASE)
+            .values(state=MessageState.ACKED.value, settled_at=work.now, **_END_LEASE)
         )
         work.record(
             EventKind.MESSAGE_ACKED,
@@ -281,7 +277,7 @@ def release(
             .values(
                 state=fate.state.value,
                 attempts=fate.attempts,
-                not_before=fate.not_before,
+                not_before=row.not_before if dead else fate.not_before,
                 reason=fate.reason,
                 redelivered=redelivered,
                 **_END_LEASE,
@@ -297,7 +293,7 @@ def release(
         if dead:
             died.append(int(row.id))
         else:
-            told |= {"redelivered": redelivered, "not_before": fate.not_before}
+            told |= {"redelivered": redelivered, "not_before": fate.not_before or None}
         kind = EventKind.MESSAGE_DEAD if dead else EventKind.MESSAGE_RELEASED
         work.record(kind, SYSTEM, told, agent=row.recipient, subject=row.id)
         work.wake(bus.inbox(row.recipient))
@@ -313,8 +309,7 @@ def requeue(work: Writing, row: Row, actor: Actor) -> int:
             state=MessageState.QUEUED.value,
             attempts=0,
             redelivered=True,
-            not_before=work.now,
-            reason=None,
+            not_before=rules.AT_ONCE,
         )
     )
     work.wake(bus.inbox(row.recipient))
@@ -359,12 +354,19 @@ def search(
     wanted: list[ColumnElement[bool]] = []
     if before is not None:
         wanted.append(_m.id < before)
-    if agent is not None:
-        wanted.append((_m.recipient == agent) | (_m.sender == agent))
     if state is not None:
         wanted.append(_is(state))
-    statement = select(tables.message).where(*wanted).order_by(_m.id.desc()).limit(limit)
-    return asking.execute(statement).all()
+    if agent is None:
+        return asking.execute(_newest(*wanted).limit(limit)).all()
+    # One question for each index: asked as one, all that the agent ever had would be sorted.
+    to_it = asking.execute(_newest(_m.recipient == agent, *wanted).limit(limit)).all()
+    by_it = asking.execute(_newest(_m.sender == agent, *wanted).limit(limit)).all()
+    found = {row.id: row for row in (*to_it, *by_it)}
+    return [found[number] for number in sorted(found, reverse=True)[:limit]]
+
+
+def _newest(*wanted: ColumnElement[bool]) -> Select[Any]:
+    return select(tables.message).where(*wanted).order_by(_m.id.desc())
 
 
 def inbox_counts(asking: Asking) -> dict[str, dict[str, int]]:
@@ -373,7 +375,7 @@ def inbox_counts(asking: Asking) -> dict[str, dict[str, int]]:
     for state in (MessageState.QUEUED, MessageState.LEASED, MessageState.DEAD):
         statement = (
             select(_m.recipient, func.count().label("number"))
-            .where(_m.state == state.value)
+            .where(_is(state))
             .group_by(_m.recipient)
         )
         for row in asking.execute(statement):
@@ -417,7 +419,7 @@ def summary(row: Row) -> dict[str, Any]:
         "state": row.state,
         "attempts": row.attempts,
         "redelivered": bool(row.redelivered),
-        "not_before": row.not_before,
+        "not_before": row.not_before or None,
         "reason": row.reason,
         "preview": rules.preview(row.body),
         "size": len(row.body.encode()),

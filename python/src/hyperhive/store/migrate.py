@@ -7,7 +7,11 @@ restores the copy which fits.
 Alembic is imported only when there is something to do: a start that changes nothing stays fast.
 """
 
+import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Final
 
@@ -17,8 +21,8 @@ from hyperhive.domain.errors import UnavailableError
 from hyperhive.store import engine
 
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
-HEAD: Final = "0002"
-KNOWN: Final = ("0001", "0002")
+HEAD: Final = "0003"
+KNOWN: Final = ("0001", "0002", "0003")
 """Every revision of this version, oldest first; a test compares them with the scripts."""
 
 
@@ -62,22 +66,42 @@ def migrate(
         raise NewerSchemaError(path, present, _newest_that_fits(backups, known))
     kept = None
     if present is not None:
-        kept = free_path(backups, f"before-{head}-from-{present}")
-        engine.copy(connection, kept)
+        kept = back_up(connection, backups, f"before-{head}-from-{present}")
     _upgrade(connection, head, scripts)
     return kept
 
 
-def free_path(directory: Path, stem: str) -> Path:
-    """Name a new file ``<time>-<stem>.db`` in ``directory``, which is made when absent."""
+def back_up(connection: Connection, backups: Path, reason: str) -> Path:
+    """Copy the database as it is now to ``<time>-<reason>.db``; under that name it is whole."""
+    with new_file(backups, reason) as partial:
+        engine.copy(connection, partial)
+    return partial.with_suffix(".db")
+
+
+@contextmanager
+def new_file(directory: Path, stem: str) -> Iterator[Path]:
+    """Claim a file to be filled, which is named ``<time>-<stem>.db`` once the block is left.
+
+    Until then, and for ever if the block fails or the machine stops, no backup has that name.
+    """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     at = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    path = directory / f"{at}-{stem}.db"
-    count = 1
-    while path.exists():
-        count += 1
-        path = directory / f"{at}-{stem}-{count}.db"
-    return path
+    for number in count(1):
+        name = f"{at}-{stem}" if number == 1 else f"{at}-{stem}-{number}"
+        partial, whole = directory / f"{name}.partial", directory / f"{name}.db"
+        try:
+            os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        except FileExistsError:
+            continue
+        if not whole.exists():
+            break
+        partial.unlink()
+    try:
+        yield partial
+        partial.rename(whole)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def _upgrade(connection: Connection, head: str, scripts: Path) -> None:
@@ -98,6 +122,8 @@ def _upgrade(connection: Connection, head: str, scripts: Path) -> None:
 
 def _newest_that_fits(backups: Path, known: tuple[str, ...]) -> Path | None:
     for path in sorted(backups.glob("*.db"), reverse=True):
+        if engine.fault_of(path) is not None:
+            continue
         connection = engine.Database(path, read_only=True).connect()
         try:
             fits = revision_of(connection) in known

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Table, delete, func, select
+from sqlalchemy import Table, delete, func, select, tuple_
 from sqlalchemy.sql.elements import ColumnElement
 
 from hyperhive.domain.actors import OPERATOR
@@ -35,16 +35,26 @@ def delete_some(work: Writing, keep: Keep) -> int:
     transcripts_until = work.now - keep.transcripts_days * DAY_SECONDS
     unread = (m.recipient == OPERATOR) & m.read_at.is_(None)
     newest_event = select(func.max(e.seq)).scalar_subquery()
-    old_turns = select(t.id).where(t.ended_at < transcripts_until)
+    old_turn = select(t.id).where(t.id == v.turn, t.ended_at < transcripts_until)
+    is_old = old_turn.correlate(tables.turn_event).exists()
     return (
-        _delete(work, tables.message, m.id, (m.settled_at < messages_until) & ~unread)
-        + _delete(work, tables.event, e.seq, (e.at < events_until) & (e.seq < newest_event))
-        + _delete(work, tables.turn_event, v.turn, v.turn.in_(old_turns))
-        + _delete(work, tables.request_key, k.key, k.at < work.now - KEY_SECONDS)
-        + _delete(work, tables.login, login.secret_hash, login.expires_at < work.now)
+        _delete(work, tables.message, (m.settled_at < messages_until) & ~unread)
+        + _delete(work, tables.event, (e.at < events_until) & (e.seq < newest_event), e.seq)
+        + _delete(work, tables.turn_event, is_old, v.turn, v.n)
+        + _delete(work, tables.request_key, k.at < work.now - KEY_SECONDS)
+        + _delete(work, tables.login, login.expires_at < work.now)
     )
 
 
-def _delete(work: Writing, table: Table, key: Any, past: ColumnElement[bool]) -> int:
-    some = select(key).where(past).limit(ROWS_AT_ONCE)
-    return int(work.execute(delete(table).where(key.in_(some), past)).rowcount)
+def _delete(
+    work: Writing, table: Table, past: ColumnElement[bool], *oldest_first: ColumnElement[Any]
+) -> int:
+    """Delete rows that are past their time.
+
+    With ``oldest_first``, only among the rows that come first in this order: what grows without
+    end and has no index on its time is never read to its end.
+    """
+    some = select(*table.primary_key).limit(ROWS_AT_ONCE).correlate(None)
+    some = some.order_by(*oldest_first) if oldest_first else some.where(past)
+    statement = delete(table).where(tuple_(*table.primary_key).in_(some), past)
+    return int(work.execute(statement).rowcount)

@@ -9,6 +9,7 @@ import asyncio
 import fcntl
 import os
 import secrets
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from typing import Final, Self, TypeVar
 from sqlalchemy import Connection, delete, insert, select
 
 from hyperhive.bus import Bus
-from hyperhive.domain.errors import ConflictError, InvalidError, NotFoundError
+from hyperhive.domain.errors import ConflictError, InvalidError, NotFoundError, UnavailableError
 from hyperhive.store import engine, migrate, tables
 from hyperhive.store.transaction import Reading, Writing
 from hyperhive.store.writer import Writer
@@ -80,40 +81,43 @@ class Store:
     def _read(self, job: Callable[[Reading], Result]) -> Result:
         connection = getattr(self._local, "connection", None)
         if connection is None:
-            connection = engine.Database(self.path).connect()
+            with engine.explained():
+                connection = engine.Database(self.path).connect()
             self._local.connection = connection
             self._reading.append(connection)
-        with engine.snapshot(connection):
+        with engine.explained(), engine.snapshot(connection):
             return job(Reading(connection, self.clock()))
 
     async def backup(self, reason: str = "asked") -> Path:
-        """Copy the database as it is now into ``backups/``, checked, while work goes on."""
+        """Copy the database as it is now into ``backups/``, while work goes on."""
         return await asyncio.to_thread(_back_up, self.path, self.directory / "backups", reason)
 
     async def restore(self, source: Path) -> Path:
         """Put a backup's content in place of the present one, which is copied aside first.
 
-        Jobs that are queued wait. The epoch changes, so that every client starts over. Returns
-        the path of the copy of what was replaced.
+        Jobs that are queued wait, so the copy holds all that was ever answered. The epoch changes
+        in the same commit, so that every client starts over. Returns the path of the copy.
         """
-        _check_backup(source)
-        saved = await self.backup("before-restore")
+        backups = self.directory / "backups"
 
-        def replace(work: Writing) -> str:
-            engine.overwrite(work.connection, source)
-            migrate.migrate(work.connection, self.path, self.directory / "backups")
-            engine.begin(work.connection)
-            epoch = _new_epoch(work.connection)
-            engine.commit(work.connection)
+        def replace(work: Writing) -> Path:
+            saved = _back_up(self.path, backups, "before-restore")
+            engine.overwrite(work.connection, ready)
             self._writer.look_again()
-            return epoch
+            self.epoch = epoch
+            return saved
 
-        self.epoch = await self._writer.submit(replace, alone=True)
+        with tempfile.TemporaryDirectory(dir=self.directory, prefix="restore-") as room:
+            ready = Path(room) / FILE_NAME
+            with engine.explained():
+                epoch = await asyncio.to_thread(_made_ready, source, ready)
+            saved: Path = await self._writer.submit(replace, alone=True)
         return saved
 
     async def close(self) -> None:
         """Finish what is queued and close every connection."""
-        await asyncio.to_thread(self._writer.close)
+        self._writer.refuse()
+        await asyncio.to_thread(self._writer.finish)
         self._readers.shutdown(wait=True)
         for connection in self._reading:
             connection.close()
@@ -138,19 +142,30 @@ def locked(directory: Path) -> int:
     return lock
 
 
+def position_of(backup: Path) -> int:
+    """Give the ``seq`` that a backup reaches."""
+    connection = engine.Database(backup, read_only=True).connect()
+    try:
+        return engine.last_used(connection, tables.event)
+    finally:
+        connection.close()
+
+
 def back_up_offline(directory: Path) -> tuple[Path, int]:
     """Copy the database of a hive that is not running into its ``backups/``.
 
     Returns the copy's path and the ``seq`` that it reaches.
     """
-    if not (directory / FILE_NAME).exists():
-        raise NotFoundError("database", directory / FILE_NAME)
-    made = _back_up(directory / FILE_NAME, directory / "backups", "asked")
-    connection = engine.Database(made, read_only=True).connect()
-    try:
-        return made, engine.last_used(connection, tables.event)
-    finally:
-        connection.close()
+    present = directory / FILE_NAME
+    if not present.exists():
+        raise NotFoundError("database", present)
+    fault = engine.fault_of(present)
+    if fault is not None:
+        raise UnavailableError(
+            f"{present} is broken: {fault}.", "Put a backup in its place: hyperhive restore BACKUP."
+        )
+    made = _back_up(present, directory / "backups", "asked")
+    return made, position_of(made)
 
 
 def restore_offline(directory: Path, source: Path) -> tuple[Path | None, str]:
@@ -159,22 +174,19 @@ def restore_offline(directory: Path, source: Path) -> tuple[Path | None, str]:
     Works whatever schema the present one has, a broken one included. Returns the path of the
     copy of what was replaced (``None`` when there was nothing) and the new epoch.
     """
-    _check_backup(source)
     lock = locked(directory)
     try:
-        present = directory / FILE_NAME
-        saved = None
-        if present.exists():
-            saved = _set_aside(present, directory / "backups")
-        connection = engine.Database(present).connect()
-        try:
-            engine.overwrite(connection, source)
-            migrate.migrate(connection, present, directory / "backups")
-            engine.begin(connection)
-            epoch = _new_epoch(connection)
-            engine.commit(connection)
-        finally:
-            connection.close()
+        room_in = tempfile.TemporaryDirectory(dir=directory, prefix="restore-")
+        with engine.explained(), room_in as room:
+            ready = Path(room) / FILE_NAME
+            epoch = _made_ready(source, ready)
+            present = directory / FILE_NAME
+            saved = _set_aside(present, directory / "backups") if present.exists() else None
+            connection = engine.Database(present).connect()
+            try:
+                engine.overwrite(connection, ready)
+            finally:
+                connection.close()
         return saved, epoch
     finally:
         os.close(lock)
@@ -184,35 +196,58 @@ def _set_aside(present: Path, backups: Path) -> Path:
     """Copy a database away, or move it with all its files when it is too broken to be copied."""
     if engine.fault_of(present) is None:
         return _back_up(present, backups, "before-restore")
-    saved = migrate.free_path(backups, "broken")
-    for suffix in ("", "-wal", "-shm"):
-        side = present.with_name(present.name + suffix)
-        if side.exists():
-            side.rename(saved.with_name(saved.name + suffix))
+    with migrate.new_file(backups, "broken") as partial:
+        saved = partial.with_suffix(".db")
+        for suffix in ("-wal", "-shm"):
+            side = present.with_name(present.name + suffix)
+            if side.exists():
+                side.rename(saved.with_name(saved.name + suffix))
+        present.rename(partial)
     return saved
+
+
+def _made_ready(source: Path, ready: Path) -> str:
+    """Copy a backup, bring it to this version's schema, give it a new epoch and return that.
+
+    The original stays as it is, and a backup that cannot be used is refused before it replaces
+    anything.
+    """
+    _check_backup(source)
+    origin = engine.Database(source, read_only=True).connect()
+    try:
+        engine.copy(origin, ready)
+    finally:
+        origin.close()
+    connection = engine.Database(ready).connect()
+    try:
+        migrate.migrate(connection, ready, ready.parent)
+        engine.begin(connection)
+        epoch = _new_epoch(connection)
+        engine.commit(connection)
+    finally:
+        connection.close()
+    return epoch
 
 
 def _open(directory: Path) -> Connection:
     directory.mkdir(mode=0o750, parents=True, exist_ok=True)
-    connection = engine.Database(directory / FILE_NAME).connect()
-    try:
-        migrate.migrate(connection, directory / FILE_NAME, directory / "backups")
-    except BaseException:
-        connection.close()
-        raise
+    with engine.explained():
+        connection = engine.Database(directory / FILE_NAME).connect()
+        try:
+            migrate.migrate(connection, directory / FILE_NAME, directory / "backups")
+        except BaseException:
+            connection.close()
+            raise
     return connection
 
 
 def _back_up(path: Path, backups: Path, reason: str) -> Path:
-    target = migrate.free_path(backups, reason)
-    partial = target.with_suffix(".partial")
-    connection = engine.Database(path, read_only=True).connect()
-    try:
-        engine.copy(connection, partial)
-    finally:
-        connection.close()
-    partial.rename(target)
-    return target
+    with engine.explained():
+        connection = engine.Database(path, read_only=True).connect()
+        try:
+            return migrate.back_up(connection, backups, reason)
+        finally:
+            connection.close()
 
 
 def _check_backup(source: Path) -> None:

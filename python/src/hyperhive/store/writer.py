@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Any, Final
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, func, select
 
 from hyperhive.bus import Bus
 from hyperhive.domain.errors import UnavailableError
@@ -23,7 +23,7 @@ from hyperhive.store.transaction import Writing
 BATCH_MAX: Final = 256
 """Jobs in one commit. More gains nothing and holds the first ones up."""
 
-_INSERT_EVENT: Final = insert(tables.event)
+_EVENTS: Final = engine.Insertion(tables.event, *tables.event.c.keys())
 
 
 class _BatchLostError(Exception):
@@ -83,10 +83,13 @@ class Writer:
             self._queue.put(_Pending(job, future, alone))
         return future
 
-    def close(self) -> None:
-        """Finish what is queued and end the thread; later jobs are refused."""
+    def refuse(self) -> None:
+        """Take no more jobs; the event loop calls it, as it does `submit`."""
         self._closed = True
         self._queue.put(None)
+
+    def finish(self) -> None:
+        """Wait, after `refuse`, until the last job is done."""
         self._thread.join()
 
     def _run(self) -> None:
@@ -139,7 +142,7 @@ class Writer:
                 events += work.events
                 pending.names = work.names
         if events:
-            self._connection.execute(_INSERT_EVENT, events)
+            _EVENTS.add_all(self._connection, events)
         return seq
 
     def _give_up(self, batch: list[_Pending], error: BaseException) -> None:
