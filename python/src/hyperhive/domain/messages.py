@@ -28,6 +28,8 @@ HAND_LEASE_SECONDS: Final = 15 * 60.0
 ATTEMPTS_MAX: Final = 5
 REDELIVERY_SECONDS: Final = (0.0, 30.0, 120.0, 600.0)
 """Wait before the second, third, fourth and fifth delivery."""
+AT_ONCE: Final = 0.0
+"""The ``not_before`` of what waits for nothing: due whatever the clock says."""
 PREVIEW_CHARS: Final = 280
 WAITING_COUNTED_MAX: Final = 1000
 """How far "N more waiting" counts, so that its cost does not grow with the inbox."""
@@ -60,21 +62,35 @@ def fate_of_released(attempts: int, outcome: TurnOutcome, now: float) -> Fate:
     """Decide between redelivery and death.
 
     ``attempts`` counts the failed ones so far; ``not_before`` is in seconds since the epoch, the
-    earliest time of the next delivery.
+    earliest time of the next delivery, or `AT_ONCE`.
     """
     if outcome not in COUNTED:
-        return Fate(MessageState.QUEUED, attempts, now, outcome.value)
+        return Fate(MessageState.QUEUED, attempts, AT_ONCE, outcome.value)
     failed = attempts + 1
     if failed >= ATTEMPTS_MAX:
-        return Fate(MessageState.DEAD, failed, now, outcome.value)
-    return Fate(MessageState.QUEUED, failed, now + REDELIVERY_SECONDS[failed - 1], outcome.value)
+        return Fate(MessageState.DEAD, failed, AT_ONCE, outcome.value)
+    delay = REDELIVERY_SECONDS[failed - 1]
+    return Fate(MessageState.QUEUED, failed, now + delay if delay else AT_ONCE, outcome.value)
+
+
+def is_due(not_before: float, now: float) -> bool:
+    """Whether a queued message may be delivered.
+
+    A time that no back-off reaches was written before the clock was set back: it binds nobody.
+    """
+    return not now < not_before <= now + REDELIVERY_SECONDS[-1]
 
 
 def check_body(body: str) -> None:
     """Refuse an empty body, or one over 16 KiB of UTF-8, saying what to do instead."""
     if not body.strip():
         raise InvalidError("A message needs a body.", "Write what the receiver should know or do.")
-    size = len(body.encode("utf-8", "surrogatepass"))
+    try:
+        size = len(body.encode())
+    except UnicodeEncodeError:
+        raise InvalidError(
+            "The body has lone surrogates.", "Send text that is valid Unicode."
+        ) from None
     if size > BODY_BYTES_MAX:
         raise TooLargeError(
             "body",
@@ -82,8 +98,6 @@ def check_body(body: str) -> None:
             BODY_BYTES_MAX,
             "Put the text in a file under /shared or your own state and send its path.",
         )
-    if any("\ud800" <= char <= "\udfff" for char in body):
-        raise InvalidError("The body has lone surrogates.", "Send text that is valid Unicode.")
 
 
 def check_key(key: str) -> None:

@@ -69,18 +69,22 @@ class Roster:
 
     def _broadcast(self, sender: Actor) -> Address:
         others = [m for m in self.members.values() if m.name != sender.name]
-        writer = self.members.get(sender.name) if sender.is_agent else None
+        writer = self._writer(sender)
         reached = tuple(m.name for m in others if writer is None or writer.may_write_to(m))
         left_out = tuple(m.name for m in others if m.name not in reached)
         return Address(EVERYONE, reached, broadcast=True, left_out=left_out)
 
-    def _allow(self, sender: Actor, recipient: Member | None, name: str) -> None:
+    def _writer(self, sender: Actor) -> Member | None:
+        """Give the agent that sends; ``None`` for the operator and the hive, who are not bound."""
         if not sender.is_agent:
-            return
-        writer = self.members.get(sender.name)
-        if writer is None:
+            return None
+        if sender.name not in self.members:
             raise NotFoundError("agent", sender.name, self.members)
-        if not writer.may_write_to(recipient):
+        return self.members[sender.name]
+
+    def _allow(self, sender: Actor, recipient: Member | None, name: str) -> None:
+        writer = self._writer(sender)
+        if writer is not None and not writer.may_write_to(recipient):
             allowed = ", ".join(sorted(writer.may_message or ())) or "nobody"
             raise ForbiddenError(
                 f"{sender.name} may not message {name}: "

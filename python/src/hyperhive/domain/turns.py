@@ -48,6 +48,18 @@ SESSION_GRACE_SECONDS: Final = 10.0
 """How long leases wait, after a restart of the server, for their session to come back."""
 
 
+class TurnKind(StrEnum):
+    """What a turn is for: work that came as a message, or upkeep of the agent's context."""
+
+    WORK = "work"
+    CHECKPOINT = "checkpoint"
+    COMPACT = "compact"
+
+
+CONTEXT_WATERMARK: Final = 0.75
+"""Above this share of the model's window, a clean turn is followed by a checkpoint and a compact."""
+
+
 class TurnEventKind(StrEnum):
     """What a line of a transcript is."""
 

@@ -7,10 +7,12 @@ told to the operator and to its sender.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from hyperhive import bus
+from hyperhive.bus import Watch
 from hyperhive.domain import messages as rules
 from hyperhive.domain.actors import OPERATOR, SYSTEM, THE_SYSTEM, Actor, Role
 from hyperhive.domain.errors import (
@@ -36,6 +38,7 @@ class Messages:
     def __init__(self, store: Store, agents: Agents) -> None:
         self._store = store
         self._agents = agents
+        self._answering: dict[tuple[str, str], Watch] = {}
 
     async def send(
         self,
@@ -95,8 +98,9 @@ class Messages:
     ) -> dict[str, Any]:
         """Lease the oldest deliverable messages, waiting for one if there is none.
 
-        The wait ends with the first message, its time, its turn, its caller or the hive. Raises
-        `TurnOverError` when ``holder`` is a turn that has ended.
+        The wait ends with the first message, its time, its turn, its caller or the hive. A request
+        that comes again takes the place of the first, and gets what that was given for as long as
+        it is leased. Raises `TurnOverError` when ``holder`` is a turn that has ended.
         """
         if not 1 <= count <= rules.RECV_MESSAGES_MAX:
             raise InvalidError(f"max is {count}.", f"Ask for 1 to {rules.RECV_MESSAGES_MAX}.")
@@ -105,52 +109,94 @@ class Messages:
         names = [bus.inbox(agent)]
         if holder.turn is not None:
             names.append(bus.turn(holder.turn))
+        taken: list[int] = []
 
         def look(work: Writing) -> tuple[list[dict[str, Any]], int, float | None]:
             if holder.turn is not None:
                 open_turn(work, agent, holder.turn)
+            if holder.delivery is not None:
+                again = rows.of_delivery(work, agent, holder.delivery)
+                if again:
+                    return [rows.received(row) for row in again], rows.waiting(work, agent), None
             got = rows.lease(work, agent, count, holder)
+            taken.extend(message["id"] for message in got)
             if got:
                 return got, rows.waiting(work, agent), None
             return got, 0, rows.next_due(work, agent)
 
-        with self._store.bus.watch(*names) as watch:
+        with (
+            self._store.bus.watch(*names) as watch,
+            self._latest(agent, holder, watch) as is_latest,
+        ):
             caller.when_gone(watch.ring)
-            while not caller.gone:
-                got, waiting, due = await self._store.write(look)
-                if got and not caller.gone:
-                    return {"messages": got, "waiting": waiting}
-                if got:
-                    await self._give_back(agent, holder, [message["id"] for message in got])
+            while not caller.gone and is_latest():
+                try:
+                    got, waiting, due = await self._store.write(look)
+                except asyncio.CancelledError:
+                    if is_latest():
+                        await asyncio.shield(self._give_back(agent, holder, taken))
+                    raise
+                if got and is_latest():
+                    if not caller.gone:
+                        return {"messages": got, "waiting": waiting}
+                    await self._give_back(agent, holder, taken)
                 left = deadline - loop.time()
-                if left <= 0 or caller.gone or self._store.bus.closed:
+                if got or left <= 0 or self._store.bus.closed:
                     break
                 until_due = left if due is None else max(0.0, due - self._store.clock())
                 await watch.wait(min(left, until_due))
         return {"messages": [], "waiting": 0}
 
-    async def _give_back(self, agent: str, holder: Holder, ids: list[int]) -> None:
-        """Release what was leased for a client that had already gone: it has seen nothing."""
+    @contextmanager
+    def _latest(self, agent: str, holder: Holder, watch: Watch) -> Iterator[Callable[[], bool]]:
+        """End the wait of the request that this one repeats; tell whether this one was repeated.
+
+        Whoever was replaced hands nothing over and gives nothing back: it is the other's.
+        """
+        request = (agent, holder.delivery or "")
+        if holder.delivery is None:
+            yield lambda: True
+            return
+        first = self._answering.get(request)
+        self._answering[request] = watch
+        if first is not None:
+            first.ring()
+        try:
+            yield lambda: self._answering.get(request) is watch
+        finally:
+            if self._answering.get(request) is watch:
+                del self._answering[request]
+
+    async def _give_back(self, agent: str, holder: Holder, taken: list[int]) -> None:
+        """Release what was leased for a client that had already gone: it has seen nothing.
+
+        ``taken`` is read by the writer: the job that fills it may be queued before this one.
+        """
 
         def job(work: Writing) -> None:
-            found = [row for number in ids if (row := rows.find(work, number)) is not None]
+            found = [row for number in taken if (row := rows.find(work, number)) is not None]
             held = [
                 row
                 for row in found
                 if row.state == MessageState.LEASED.value
-                and row.recipient == agent
-                and row.turn == holder.turn
-                and row.delivery == holder.delivery
+                and (row.recipient, row.turn, row.delivery) == (agent, holder.turn, holder.delivery)
+                and row.lease_until == holder.until
+                and not row.confirmed
             ]
             end_leases(work, held, TurnOutcome.VOID, seen=False)
 
         await self._store.write(job)
 
     async def give_back_delivery(self, agent: str, delivery: str) -> None:
-        """Release what one request was given, when its answer could not even be begun."""
+        """Release what one request was given, when its answer could not even be begun.
+
+        Not what the same request was given when it came again and was seen to arrive.
+        """
+        if (agent, delivery) in self._answering:
+            return
 
         def job(work: Writing) -> None:
-            held = rows.of_delivery(work, agent, delivery)
+            held = [row for row in rows.of_delivery(work, agent, delivery) if not row.confirmed]
             end_leases(work, held, TurnOutcome.UNCONFIRMED, seen=True)
 
         await self._store.write(job)
@@ -350,7 +396,7 @@ def _only_operator(actor: Actor, verb: str) -> None:
 def _where(row: Row, now: float) -> str:
     """Say in a sentence where a message is."""
     match MessageState(row.state):
-        case MessageState.QUEUED if row.not_before > now:
+        case MessageState.QUEUED if not rules.is_due(row.not_before, now):
             return (
                 f"Waiting: after {row.attempts} failed attempts it is delivered again in "
                 f"{round(row.not_before - now)} s."

@@ -87,7 +87,13 @@ class Sessions:
             self._agents.note_state(work, agent, state)
             return own
 
-        opened.turn = await self._store.write(job)
+        try:
+            opened.turn = await self._store.write(job)
+        except BaseException:
+            # Nobody will say goodbye for a session whose hello was never answered.
+            if self._open.get(agent) is opened:
+                del self._open[agent]
+            raise
         return opened
 
     async def goodbye(self, session: Session) -> None:

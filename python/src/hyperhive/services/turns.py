@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from hyperhive import bus
+from hyperhive.bus import Watch
 from hyperhive.domain.agents import AgentState
 from hyperhive.domain.errors import InvalidError, NotFoundError, TurnOverError
 from hyperhive.domain.turns import REPORTABLE, WORK_WAIT_SECONDS_MAX, TurnOutcome
@@ -30,6 +31,7 @@ class Turns:
     def __init__(self, store: Store, agents: Agents) -> None:
         self._store = store
         self._agents = agents
+        self._asking: dict[str, Watch] = {}
 
     async def offer(
         self, agent: str, session: str, *, wait_seconds: float, caller: Caller
@@ -37,12 +39,17 @@ class Turns:
         """Wait for something to do and open a turn with it; ``None`` when the time has passed.
 
         A harness that asks has no turn: one that was offered and never begun is taken back, one
-        that was begun and never ended has failed.
+        that was begun and never ended has failed. Who asks ends the wait of whoever asked before
+        for the same agent: a session that was replaced takes nothing from its successor.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + min(wait_seconds, WORK_WAIT_SECONDS_MAX)
 
+        opened: list[int] = []
+
         def look(work: Writing) -> tuple[dict[str, Any] | None, float | None]:
+            if self._asking.get(agent) is not watch:
+                return None, None
             for row in rows.open_turns(work, agent):
                 begun = row.started_at is not None
                 finish(
@@ -50,36 +57,53 @@ class Turns:
                     row,
                     TurnOutcome.FAILED if begun else TurnOutcome.VOID,
                     "the harness asked for other work",
+                    seen=begun,
                 )
-            due = message_rows.next_due(work, agent)
-            if due is None or due > work.now:
-                return None, due
+            if not message_rows.has_deliverable(work, agent):
+                return None, message_rows.next_due(work, agent)
             number = rows.offer(work, agent, session)
+            opened.append(number)
             got = message_rows.lease(work, agent, MESSAGES_IN_WAKE, Holder(turn=number))
             waiting = message_rows.waiting(work, agent)
             return {"id": number, "messages": got, "waiting": waiting}, None
 
         with self._store.bus.watch(bus.inbox(agent)) as watch:
+            previous, self._asking[agent] = self._asking.get(agent), watch
+            if previous is not None:
+                previous.ring()
             caller.when_gone(watch.ring)
-            while not caller.gone:
-                turn, due = await self._store.write(look)
-                if turn is not None:
-                    if caller.gone:
-                        await self._withdraw(turn["id"])
+            try:
+                while not caller.gone and self._asking.get(agent) is watch:
+                    turn, due = await self._store.write(look)
+                    if turn is not None:
+                        if not caller.gone:
+                            return turn
+                        await self._withdraw(opened)
                         break
-                    return turn
-                left = deadline - loop.time()
-                if left <= 0 or self._store.bus.closed:
-                    break
-                until_due = left if due is None else max(0.0, due - self._store.clock())
-                await watch.wait(min(left, until_due))
+                    left = deadline - loop.time()
+                    if left <= 0 or self._store.bus.closed:
+                        break
+                    until_due = left if due is None else max(0.0, due - self._store.clock())
+                    await watch.wait(min(left, until_due))
+            except asyncio.CancelledError:
+                await asyncio.shield(self._withdraw(opened))
+                raise
+            finally:
+                if self._asking.get(agent) is watch:
+                    del self._asking[agent]
         return None
 
-    async def _withdraw(self, number: int) -> None:
+    async def _withdraw(self, opened: list[int]) -> None:
+        """End a turn that nobody heard of.
+
+        ``opened`` is read by the writer: the job that fills it may be queued before this one.
+        """
+
         def job(work: Writing) -> None:
-            row = rows.find(work, number)
-            if row is not None and row.ended_at is None and row.started_at is None:
-                finish(work, row, TurnOutcome.VOID, "the harness had gone", seen=False)
+            for number in opened:
+                row = rows.find(work, number)
+                if row is not None and row.ended_at is None and row.started_at is None:
+                    finish(work, row, TurnOutcome.VOID, "the harness had gone", seen=False)
 
         await self._store.write(job)
 
