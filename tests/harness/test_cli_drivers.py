@@ -1,0 +1,351 @@
+"""How the drivers call Claude Code and Codex, and what they do when a run goes wrong."""
+
+import asyncio
+import json
+import sys
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hyperhive.domain.turns import TurnEventKind, TurnOutcome
+from hyperhive.harness.box import Box
+from hyperhive.harness.drivers import claude, codex
+from hyperhive.harness.drivers.cli_settings import CliSettings, McpServer, read_cli_settings
+from hyperhive.harness.drivers.port import Assignment, Driver, TurnResult
+from hyperhive.harness.wire import DriverSettings, WorkTurn
+from tests.harness import fake_cli
+from tests.harness.cli_fixtures import Transcript, lines_of
+
+pytestmark = pytest.mark.anyio
+
+SESSION = "c0389135-4466-4f94-924b-06018941ef0a"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings(DriverSettings):
+    """A driver's settings with those that only an agent program has."""
+
+    cli: CliSettings = field(default_factory=CliSettings)
+
+
+@dataclass
+class Turns:
+    """Turns of a driver whose program is a stand-in."""
+
+    driver: Driver
+    home: Path
+    seen: Transcript = field(default_factory=Transcript)
+
+    def plan(self, number: int, *lines: str, status: int = 0, wait: bool = False) -> None:
+        """Say what the n-th run does."""
+        plan = self.home / "plan"
+        (plan / f"{number}.jsonl").write_text("".join(f"{line}\n" for line in lines))
+        (plan / f"{number}.status").write_text(str(status))
+        if wait:
+            (plan / f"{number}.wait").touch()
+
+    def call(self, number: int = 1) -> dict[str, Any]:
+        """How the n-th run was called."""
+        call: dict[str, Any] = json.loads((self.home / "plan" / f"{number}.call").read_text())
+        return call
+
+    @property
+    def count(self) -> int:
+        return len(list((self.home / "plan").glob("*.call")))
+
+    async def run(self, **changes: Any) -> TurnResult:
+        """Run a turn."""
+        return await self.driver.run(self.assignment(**changes), self.seen.emit)
+
+    def assignment(self, variables: Mapping[str, str] | None = None, **changes: Any) -> Assignment:
+        settings: dict[str, Any] = {
+            "kind": "any",
+            "command": (sys.executable, fake_cli.__file__),
+            "script": None,
+            "model": None,
+            "fallback_model": None,
+            "extra_args": (),
+            "turn_limit_seconds": 60.0,
+        }
+        environment = {
+            "HOME": str(self.home),
+            "PATH": "/usr/bin:/bin",
+            "FAKE_CLI_PLAN": str(self.home / "plan"),
+            **(variables or {}),
+        }
+        return Assignment(
+            turn=WorkTurn(7, (), 0),
+            prompt="Message 1 from bob:\nhello\n",
+            system_prompt='You are "alice".\nBe good.',
+            settings=Settings(**{**settings, **changes}),
+            box=Box(str(self.home / "socket"), "alice", self.home, environment),
+        )
+
+    @property
+    def notes(self) -> list[str]:
+        return self.seen.notes
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    (tmp_path / "plan").mkdir()
+    return tmp_path
+
+
+@pytest.fixture
+def of_claude(home: Path) -> Turns:
+    return Turns(claude.driver, home)
+
+
+@pytest.fixture
+def of_codex(home: Path) -> Turns:
+    return Turns(codex.driver, home)
+
+
+def well(client: str = "claude") -> list[str]:
+    return lines_of(client, "recv-send")
+
+
+class TestClaude:
+    async def test_the_prompt_is_on_standard_input_and_the_system_prompt_in_a_file(
+        self, of_claude: Turns
+    ) -> None:
+        of_claude.plan(1, *well())
+        result = await of_claude.run()
+        call = of_claude.call()
+        assert result.outcome is TurnOutcome.OK
+        assert call["stdin"] == "Message 1 from bob:\nhello\n"
+        assert call["--append-system-prompt-file"] == 'You are "alice".\nBe good.'
+        assert not any("alice" in word for word in call["argv"])
+
+    async def test_the_hives_server_is_waited_for(self, of_claude: Turns) -> None:
+        of_claude.plan(1, *well())
+        await of_claude.run()
+        server = json.loads(of_claude.call()["--mcp-config"])["mcpServers"]["hyperhive"]
+        assert server["alwaysLoad"] is True
+        assert server["env"]["HYPERHIVE_TURN"] == "7"
+
+    async def test_further_servers_are_given_and_allowed(self, of_claude: Turns) -> None:
+        of_claude.plan(1, *well())
+        servers = {
+            "notes": McpServer(("notes", "--all"), {"TOKEN": "t"}),
+            "web": McpServer(url="http://127.0.0.1:1/mcp"),
+        }
+        await of_claude.run(cli=CliSettings(mcp_servers=servers))
+        given = json.loads(of_claude.call()["--mcp-config"])["mcpServers"]
+        assert given["notes"] == {"command": "notes", "args": ["--all"], "env": {"TOKEN": "t"}}
+        assert given["web"] == {"type": "http", "url": "http://127.0.0.1:1/mcp"}
+        allowed = option(of_claude.call(), "--allowedTools").split(",")
+        assert {"mcp__hyperhive", "mcp__notes", "mcp__web"} <= set(allowed)
+
+    async def test_tools_that_compete_with_the_hives_are_off(self, of_claude: Turns) -> None:
+        of_claude.plan(1, *well())
+        await of_claude.run()
+        denied = option(of_claude.call(), "--disallowedTools").split(",")
+        assert {"SendMessage", "CronCreate", "ScheduleWakeup", "Task"} <= set(denied)
+
+    async def test_declared_tools_are_all_it_has(self, of_claude: Turns) -> None:
+        of_claude.plan(1, *well())
+        await of_claude.run(cli=CliSettings(tools=("Read", "Bash(git *)", "Bash(ls *)")))
+        call = of_claude.call()
+        assert option(call, "--tools") == "Read,Bash"
+        assert option(call, "--allowedTools") == "mcp__hyperhive,Read,Bash(git *),Bash(ls *)"
+
+    async def test_what_is_declared_reaches_the_command_line(self, of_claude: Turns) -> None:
+        of_claude.plan(1, *well())
+        await of_claude.run(
+            model="big",
+            fallback_model="small",
+            extra_args=("--effort", "low"),
+            cli=CliSettings(spend_usd=1.5),
+        )
+        argv = of_claude.call()["argv"]
+        assert {"--model=big", "--fallback-model=small", "--max-budget-usd=1.5"} <= set(argv)
+        assert argv[-2:] == ["--effort", "low"]
+
+    async def test_a_credential_is_a_variable_of_the_program_only(self, of_claude: Turns) -> None:
+        of_claude.plan(1, *well())
+        secrets = of_claude.home / "secrets"
+        secrets.mkdir()
+        (secrets / "ANTHROPIC_API_KEY").write_text("sk-1\n")
+        await of_claude.run(variables={"HYPERHIVE_CREDENTIALS": str(secrets)})
+        call = of_claude.call()
+        assert call["environment"]["ANTHROPIC_API_KEY"] == "sk-1"
+        assert "sk-1" not in json.dumps(call["argv"]) + call["--mcp-config"]
+
+    async def test_a_credential_that_cannot_be_used_needs_a_login(self, of_claude: Turns) -> None:
+        secrets = of_claude.home / "secrets"
+        secrets.mkdir()
+        (secrets / "ANTHROPIC_API_KEY").write_text("")
+        result = await of_claude.run(variables={"HYPERHIVE_CREDENTIALS": str(secrets)})
+        assert (result.outcome, of_claude.count) == (TurnOutcome.NEEDS_LOGIN, 0)
+
+    async def test_the_second_turn_continues_the_conversation(self, of_claude: Turns) -> None:
+        of_claude.plan(1, *well())
+        of_claude.plan(2, *well())
+        await of_claude.run()
+        await of_claude.run()
+        assert "--resume" not in of_claude.call(1)["argv"]
+        argv = of_claude.call(2)["argv"]
+        assert argv[argv.index("--resume") + 1] == SESSION
+
+    async def test_a_conversation_that_is_gone_begins_anew_in_the_same_turn(
+        self, of_claude: Turns
+    ) -> None:
+        of_claude.plan(1, *well())
+        of_claude.plan(2, *lines_of("claude", "no-session"), status=1)
+        of_claude.plan(3, *well())
+        await of_claude.run()
+        result = await of_claude.run()
+        assert result.outcome is TurnOutcome.OK
+        assert "--resume" not in of_claude.call(3)["argv"]
+        assert "The conversation is gone; a new one begins." in of_claude.notes
+
+    async def test_a_conversation_too_long_is_compacted_and_the_prompt_given_again(
+        self, of_claude: Turns
+    ) -> None:
+        of_claude.plan(1, *lines_of("claude", "too-long"), status=1)
+        of_claude.plan(2, *lines_of("claude", "compacted"))
+        of_claude.plan(3, *well())
+        result = await of_claude.run()
+        prompts = [of_claude.call(number)["stdin"] for number in (1, 2, 3)]
+        assert result.outcome is TurnOutcome.OK
+        assert prompts == [prompts[0], "/compact", prompts[0]]
+
+    async def test_a_conversation_that_stays_too_long_fails_after_one_more_try(
+        self, of_claude: Turns
+    ) -> None:
+        for number in (1, 3):
+            of_claude.plan(number, *lines_of("claude", "too-long"), status=1)
+        of_claude.plan(2, *lines_of("claude", "compacted"))
+        result = await of_claude.run()
+        assert (result.outcome, of_claude.count) == (TurnOutcome.FAILED, 3)
+        assert "Begin a new session" in str(result.error)
+
+    async def test_what_all_runs_of_a_turn_consumed_is_added_up(self, of_claude: Turns) -> None:
+        of_claude.plan(1, *lines_of("claude", "too-long"), status=1)
+        of_claude.plan(2, *lines_of("claude", "compacted"))
+        of_claude.plan(3, *well())
+        result = await of_claude.run()
+        assert result.usage is not None
+        assert (result.usage.input_tokens, result.usage.output_tokens) == (50_307, 63)
+        assert result.tools == {"mcp__hyperhive__recv": 1, "mcp__hyperhive__send": 1}
+
+    async def test_a_program_that_would_go_on_without_hope_is_ended(self, of_claude: Turns) -> None:
+        of_claude.plan(1, *lines_of("claude", "refused-again"), wait=True)
+        async with asyncio.timeout(15):
+            result = await of_claude.run()
+        assert result.outcome is TurnOutcome.NEEDS_LOGIN
+
+    async def test_a_cancelled_turn_keeps_what_it_used(self, of_claude: Turns) -> None:
+        of_claude.plan(1, *well(), wait=True)
+        told = asyncio.Event()
+
+        def emit(kind: TurnEventKind, data: Mapping[str, Any]) -> None:
+            if kind is TurnEventKind.TEXT and data["text"] == "Done.":
+                told.set()
+
+        async with asyncio.timeout(15):
+            turn = asyncio.ensure_future(of_claude.driver.run(of_claude.assignment(), emit))
+            await told.wait()
+            turn.cancel()
+            result = await turn
+        assert result.outcome is TurnOutcome.CANCELLED
+        assert result.tools == {"mcp__hyperhive__recv": 1, "mcp__hyperhive__send": 1}
+
+    async def test_the_conversation_is_known_before_the_turn_has_ended(
+        self, of_claude: Turns
+    ) -> None:
+        of_claude.plan(1, well()[0], status=-9)
+        of_claude.plan(2, *well())
+        assert (await of_claude.run()).outcome is TurnOutcome.FAILED
+        await of_claude.run()
+        assert SESSION in of_claude.call(2)["argv"]
+
+    async def test_a_program_that_is_not_there_is_named(self, of_claude: Turns) -> None:
+        result = await of_claude.run(command=("/nowhere/claude",))
+        assert result.outcome is TurnOutcome.FAILED
+        assert "/nowhere/claude: No such file or directory" in str(result.error)
+
+    async def test_the_context_is_told_at_the_end(self, of_claude: Turns) -> None:
+        of_claude.plan(1, *well())
+        await of_claude.run()
+        told = of_claude.seen.of(TurnEventKind.NOTE)[-1]
+        assert (told["context_tokens"], told["context_window"]) == (50_008, 1_000_000)
+
+
+class TestCodex:
+    def profile(self, turns: Turns) -> dict[str, Any]:
+        return tomllib.loads((turns.home / ".codex" / "hyperhive.config.toml").read_text())
+
+    async def test_the_prompt_is_on_standard_input_and_the_system_prompt_in_a_file(
+        self, of_codex: Turns
+    ) -> None:
+        of_codex.plan(1, *well("codex"))
+        result = await of_codex.run()
+        assert result.outcome is TurnOutcome.OK
+        assert of_codex.call()["stdin"] == "Message 1 from bob:\nhello\n"
+        assert self.profile(of_codex)["developer_instructions"] == 'You are "alice".\nBe good.'
+
+    async def test_the_hives_server_is_required(self, of_codex: Turns) -> None:
+        of_codex.plan(1, *well("codex"))
+        await of_codex.run()
+        server = self.profile(of_codex)["mcp_servers"]["hyperhive"]
+        assert (server["required"], server["env"]["HYPERHIVE_TURN"]) == (True, "7")
+
+    async def test_further_servers_are_given(self, of_codex: Turns) -> None:
+        of_codex.plan(1, *well("codex"))
+        odd = McpServer(("notes", 'a "b"\n\x7fc'), {"TOKEN": "t é"})
+        await of_codex.run(cli=CliSettings(mcp_servers={"no.tes": odd}))
+        server = self.profile(of_codex)["mcp_servers"]["no.tes"]
+        assert server == {"command": "notes", "args": ['a "b"\n\x7fc'], "env": {"TOKEN": "t é"}}
+
+    async def test_the_profile_is_private(self, of_codex: Turns) -> None:
+        of_codex.plan(1, *well("codex"))
+        await of_codex.run()
+        mode = (of_codex.home / ".codex" / "hyperhive.config.toml").stat().st_mode
+        assert mode & 0o077 == 0
+
+    async def test_declared_tools_are_all_it_has(self, of_codex: Turns) -> None:
+        of_codex.plan(1, *well("codex"))
+        await of_codex.run(cli=CliSettings(tools=("view_image",)))
+        profile = self.profile(of_codex)
+        assert (profile["features"]["shell_tool"], profile["features"]["view_image"]) == (
+            False,
+            True,
+        )
+        assert profile["web_search"] == "disabled"
+
+    async def test_the_second_turn_continues_the_conversation(self, of_codex: Turns) -> None:
+        of_codex.plan(1, *well("codex"))
+        of_codex.plan(2, *well("codex"))
+        await of_codex.run(extra_args=("-c", "x=1"))
+        await of_codex.run(extra_args=("-c", "x=1"))
+        session = "01a20277-26d0-7121-8fc9-61e0072741e6"
+        assert of_codex.call(2)["argv"][-5:] == ["-c", "x=1", "resume", session, "-"]
+
+    async def test_a_limit_on_spend_is_said_to_be_beyond_it(self, of_codex: Turns) -> None:
+        of_codex.plan(1, *well("codex"))
+        await of_codex.run(cli=CliSettings(spend_usd=1.0))
+        assert of_codex.seen.of(TurnEventKind.NOTE)[0]["alert"] is True
+
+
+def test_settings_are_read_from_what_the_server_says() -> None:
+    server = {"command": ["a", "b"], "environment": {"K": "v"}, "url": None}
+    settings = read_cli_settings({"tools": ["Read"], "mcp_servers": {"x": server}, "spend_usd": 2})
+    expected = CliSettings(("Read",), {"x": McpServer(("a", "b"), {"K": "v"})}, 2.0)
+    assert settings == expected
+
+
+def test_settings_of_an_older_server_are_unset() -> None:
+    assert read_cli_settings({"kind": "claude"}) == CliSettings()
+
+
+def option(call: Mapping[str, Any], name: str) -> str:
+    """The value of an option on the command line."""
+    found: str = next(word for word in call["argv"] if word.startswith(f"{name}="))
+    return found.partition("=")[2]
