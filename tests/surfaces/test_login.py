@@ -112,7 +112,7 @@ async def test_another_secret_opens_nothing(hive: Whole) -> None:
         answer = await by_secret(hive, secret)
 
         assert (answer.status, answer.json()["code"]) == (401, "unauthorized")
-        assert "hyperhive login" in answer.json()["remedy"]
+        assert "hyperhive login-link" in answer.json()["remedy"]
         assert answer.cookies == ()
 
 
@@ -186,7 +186,7 @@ async def test_a_login_link_works_once(hive: Whole) -> None:
     assert (first.status, first.headers["location"]) == (303, "/")
     assert (await asked_with(hive, cookie_of(first))).status == 200
     assert (second.status, second.cookies) == (401, ())
-    assert "hyperhive login" in second.json()["remedy"]
+    assert "hyperhive login-link" in second.json()["remedy"]
 
 
 @promise("I5")
