@@ -147,7 +147,7 @@ class HiveModel:
                 "id": self.last_id, "from": sender, "to": to, "at": at,
                 "in_reply_to": None, "broadcast": False, "attempts": 0,
                 "state": "acked" if to == OPERATOR else "queued",
-                "redelivered": False, "not_before": at, "reason": None, "body": body,
+                "redelivered": False, "not_before": None, "reason": None, "body": body,
                 "size": len(body.encode()), "read_at": None, **facts,
             }  # fmt: skip
             self.messages[self.last_id] = row
@@ -160,7 +160,7 @@ class HiveModel:
 
     def ack(self, ident: int) -> None:
         """Take a message as handled."""
-        self._step(ident, "message_acked", {}, state="acked", reason=None)
+        self._step(ident, "message_acked", {}, state="acked")
 
     def release(self, ident: int, reason: str = "the turn failed", attempts: int = 1) -> None:
         """Give a leased message back, to be delivered again."""
@@ -175,12 +175,12 @@ class HiveModel:
     def die(self, ident: int, reason: str = "the turn failed") -> None:
         """Give a leased message up."""
         facts = {"attempts": self.messages[ident]["attempts"] + 1, "reason": reason}
-        self._step(ident, "message_dead", facts, state="dead", **facts)
+        self._step(ident, "message_dead", facts, state="dead", redelivered=True, **facts)
 
     def requeue(self, ident: int) -> None:
         """Let a dead message start anew."""
         at = self.clock()
-        anew = {"attempts": 0, "redelivered": True, "not_before": at, "reason": None}
+        anew = {"attempts": 0, "redelivered": True, "not_before": None}
         self._step(ident, "message_requeued", {}, OPERATOR, at, state="queued", **anew)
 
     def drop(self, ident: int) -> None:

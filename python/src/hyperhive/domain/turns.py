@@ -57,7 +57,7 @@ class TurnKind(StrEnum):
 
 
 CONTEXT_WATERMARK: Final = 0.75
-"""Above this share of the model's window, a clean turn is followed by a checkpoint and a compact."""
+"""Above this share of the model's window, a clean turn is followed by a checkpoint and compact."""
 
 
 class TurnEventKind(StrEnum):

@@ -48,6 +48,7 @@ class Messages:
         *,
         in_reply_to: int | None = None,
         key: str | None = None,
+        via: str = "server",
     ) -> dict[str, Any]:
         """Put a message into the inbox of ``to`` and say what came of it.
 
@@ -73,6 +74,9 @@ class Messages:
                 for name in address.recipients
             }
             answer = self._sent(address, ids, work.seq)
+            if sender.is_operator:
+                detail = {"ids": list(ids.values())}
+                audit.add(work, actor=sender.name, via=via, verb="send", subject=to, detail=detail)
             if key is not None:
                 request_keys.remember(work, sender.name, key, fingerprint, answer)
             return answer

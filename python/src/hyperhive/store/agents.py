@@ -9,7 +9,7 @@ from sqlalchemy import insert, select, update
 from hyperhive.domain.actors import SYSTEM, Actor
 from hyperhive.domain.agents import AgentState
 from hyperhive.domain.events import EventKind
-from hyperhive.store import tables
+from hyperhive.store import messages, tables
 from hyperhive.store.transaction import Asking, Row, Writing, dumps
 
 _a = tables.agent.c
@@ -50,7 +50,8 @@ def put(work: Writing, name: str, shape: Mapping[str, Any]) -> None:
     kind = EventKind.AGENT_CHANGED if row and row.present else EventKind.AGENT_ADDED
     fresh = find(work, name)
     if fresh is not None:
-        work.record(kind, SYSTEM, {"agent": shown(fresh)}, agent=name)
+        inbox = messages.inbox_counts(work).get(name)
+        work.record(kind, SYSTEM, {"agent": shown(fresh, inbox=inbox)}, agent=name)
 
 
 def remove(work: Writing, name: str) -> None:

@@ -292,6 +292,8 @@ def release(
         }
         if dead:
             died.append(int(row.id))
+            fresh = find(work, row.id)
+            told["message"] = summary(fresh) if fresh is not None else None
         else:
             told |= {"redelivered": redelivered, "not_before": fate.not_before or None}
         kind = EventKind.MESSAGE_DEAD if dead else EventKind.MESSAGE_RELEASED

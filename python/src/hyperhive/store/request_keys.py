@@ -1,9 +1,9 @@
 """Idempotency keys: a request that is sent again gets the answer of the first time."""
 
 import json
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import bindparam, delete, insert, select
 
 from hyperhive.domain.errors import ConflictError
 from hyperhive.domain.messages import KEY_SECONDS
@@ -12,6 +12,17 @@ from hyperhive.store.transaction import Asking, Writing, dumps
 
 _k = tables.request_key.c
 
+# Every send of an agent has a key, so these are built once, like those of the messages.
+_FIND: Final = select(_k.fingerprint, _k.result_json).where(
+    _k.actor == bindparam("of_actor"),
+    _k.key == bindparam("named"),
+    _k.at > bindparam("since"),
+)
+_FORGET: Final = delete(tables.request_key).where(
+    _k.actor == bindparam("of_actor"), _k.key == bindparam("named")
+)
+_REMEMBER: Final = insert(tables.request_key)
+
 
 def answer_to(asking: Asking, actor: str, key: str, fingerprint: str) -> dict[str, Any] | None:
     """Give what the request with this key was answered, or ``None`` when it is new.
@@ -19,9 +30,7 @@ def answer_to(asking: Asking, actor: str, key: str, fingerprint: str) -> dict[st
     Raises `ConflictError` when the key was used for another request within its 24 hours.
     """
     row = asking.execute(
-        select(tables.request_key).where(
-            _k.actor == actor, _k.key == key, _k.at > asking.now - KEY_SECONDS
-        )
+        _FIND, {"of_actor": actor, "named": key, "since": asking.now - KEY_SECONDS}
     ).first()
     if row is None:
         return None
@@ -36,9 +45,9 @@ def answer_to(asking: Asking, actor: str, key: str, fingerprint: str) -> dict[st
 
 def remember(work: Writing, actor: str, key: str, fingerprint: str, result: dict[str, Any]) -> None:
     """Keep the answer under the key for 24 hours."""
-    work.execute(delete(tables.request_key).where(_k.actor == actor, _k.key == key))
+    work.execute(_FORGET, {"of_actor": actor, "named": key})
     work.execute(
-        insert(tables.request_key),
+        _REMEMBER,
         {
             "actor": actor,
             "key": key,

@@ -110,7 +110,7 @@ class MessagesApi(Controller):
 
     @post("/", summary="Send a message as the operator")
     async def send(
-        self, data: JSONBody[SendMessage], services: NamedDependency[Services]
+        self, data: JSONBody[SendMessage], request: Asked, services: NamedDependency[Services]
     ) -> dict[str, Any]:
         """Send; it is on disk when this answers."""
         return await services.messages.send(
@@ -119,6 +119,7 @@ class MessagesApi(Controller):
             data.body,
             in_reply_to=data.in_reply_to,
             key=given_key(data.key),
+            via=_via(request),
         )
 
     @get("/", summary="Page backwards through messages")

@@ -47,7 +47,7 @@ export function apply(messages, event) {
     case "message_leased":
       return changed(messages, event, { state: "leased" });
     case "message_acked":
-      return changed(messages, event, { state: "acked", reason: null });
+      return changed(messages, event, { state: "acked" });
     case "message_released": {
       const { attempts, redelivered, not_before, reason } = data;
       return changed(messages, event, {
@@ -62,6 +62,7 @@ export function apply(messages, event) {
       return changed(messages, event, {
         state: "dead",
         attempts: data.attempts,
+        redelivered: true,
         reason: data.reason,
       });
     case "message_requeued":
@@ -69,8 +70,7 @@ export function apply(messages, event) {
         state: "queued",
         attempts: 0,
         redelivered: true,
-        not_before: event.at,
-        reason: null,
+        not_before: null,
       });
     case "message_dropped":
       return changed(messages, event, { state: "dropped" });
