@@ -1,0 +1,1 @@
+"""Figures, each against a baseline of the same run: ``python -m tests.bench``. No tests."""
