@@ -1,5 +1,6 @@
 """Backups, restores and ways in: what the admin does with the hive as a whole."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from hyperhive.domain.actors import OPERATOR
 from hyperhive.domain.errors import NotFoundError
 from hyperhive.services.logins import Logins
 from hyperhive.store import Store, audit
+from hyperhive.store.store import position_of
 
 
 class Vault:
@@ -27,8 +29,8 @@ class Vault:
         """Copy the database as it is now, while work goes on."""
         path = await self._store.backup()
         await self._note("backup", str(path), via)
-        size = path.stat().st_size
-        return {"path": str(path), "bytes": size, "seq": self._store.bus.seq}
+        seq = await asyncio.to_thread(position_of, path)
+        return {"path": str(path), "bytes": path.stat().st_size, "seq": seq}
 
     async def restore(self, source: Path, *, via: str) -> dict[str, Any]:
         """Put a backup in place of the present database, of which a copy is kept."""

@@ -3,36 +3,36 @@
 import json
 from typing import Any, Final
 
-from sqlalchemy import bindparam, delete, insert, select
+from sqlalchemy import bindparam, delete, select
 
 from hyperhive.domain.errors import ConflictError
 from hyperhive.domain.messages import KEY_SECONDS
-from hyperhive.store import tables
-from hyperhive.store.transaction import Asking, Writing, dumps
+from hyperhive.store import engine, tables
+from hyperhive.store.transaction import Writing, dumps
 
 _k = tables.request_key.c
 
 # Every send of an agent has a key, so these are built once, like those of the messages.
-_FIND: Final = select(_k.fingerprint, _k.result_json).where(
-    _k.actor == bindparam("of_actor"),
-    _k.key == bindparam("named"),
-    _k.at > bindparam("since"),
+_FIND: Final = select(_k.fingerprint, _k.result_json, _k.at).where(
+    _k.actor == bindparam("of_actor"), _k.key == bindparam("named")
 )
 _FORGET: Final = delete(tables.request_key).where(
     _k.actor == bindparam("of_actor"), _k.key == bindparam("named")
 )
-_REMEMBER: Final = insert(tables.request_key)
+_REMEMBER: Final = engine.Insertion(tables.request_key, *_k.keys())
 
 
-def answer_to(asking: Asking, actor: str, key: str, fingerprint: str) -> dict[str, Any] | None:
+def answer_to(work: Writing, actor: str, key: str, fingerprint: str) -> dict[str, Any] | None:
     """Give what the request with this key was answered, or ``None`` when it is new.
 
-    Raises `ConflictError` when the key was used for another request within its 24 hours.
+    A key whose 24 hours are over is forgotten, so that it can be used again. Raises
+    `ConflictError` when the key was used for another request within them.
     """
-    row = asking.execute(
-        _FIND, {"of_actor": actor, "named": key, "since": asking.now - KEY_SECONDS}
-    ).first()
+    row = work.execute(_FIND, {"of_actor": actor, "named": key}).first()
     if row is None:
+        return None
+    if row.at <= work.now - KEY_SECONDS:
+        work.execute(_FORGET, {"of_actor": actor, "named": key})
         return None
     if row.fingerprint != fingerprint:
         raise ConflictError(
@@ -44,15 +44,12 @@ def answer_to(asking: Asking, actor: str, key: str, fingerprint: str) -> dict[st
 
 
 def remember(work: Writing, actor: str, key: str, fingerprint: str, result: dict[str, Any]) -> None:
-    """Keep the answer under the key for 24 hours."""
-    work.execute(_FORGET, {"of_actor": actor, "named": key})
-    work.execute(
-        _REMEMBER,
-        {
-            "actor": actor,
-            "key": key,
-            "fingerprint": fingerprint,
-            "result_json": dumps(result),
-            "at": work.now,
-        },
-    )
+    """Keep the answer under a key that `answer_to` has found to be new."""
+    row = {
+        "actor": actor,
+        "key": key,
+        "fingerprint": fingerprint,
+        "result_json": dumps(result),
+        "at": work.now,
+    }
+    _REMEMBER.add(work.connection, row)

@@ -126,18 +126,22 @@ class Writer:
     def _run_jobs(self, batch: list[_Pending]) -> int:
         seq = self.seq
         events: list[dict[str, Any]] = []
+        # A job that shares its commit with nobody needs no savepoint: undoing it undoes all.
+        shared = len(batch) > 1
         for pending in batch:
-            engine.mark(self._connection)
+            if shared:
+                engine.mark(self._connection)
             work = Writing(self._connection, self._clock(), seq)
             try:
                 pending.result = pending.job(work)
             except Exception as error:
                 pending.error = engine.understood(error)
-                if not engine.is_open(self._connection):
+                if not shared or not engine.is_open(self._connection):
                     raise _BatchLostError from error
                 engine.undo(self._connection)
             else:
-                engine.keep(self._connection)
+                if shared:
+                    engine.keep(self._connection)
                 seq = work.seq
                 events += work.events
                 pending.names = work.names

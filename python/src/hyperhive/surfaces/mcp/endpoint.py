@@ -57,7 +57,7 @@ class McpEndpoint:
     async def _call(self, call: Call, scope: Any, request: Request, send: Any) -> None:
         scope[SCOPE_KEY] = call
         try:
-            await self._server.handle(scope, request.receive, _naming(call, send))
+            await self._server.handle(scope, request, _naming(call, send))
         finally:
             if call.delivers and not call.begun:
                 await asyncio.shield(self._messages.give_back_delivery(call.agent, call.delivery))

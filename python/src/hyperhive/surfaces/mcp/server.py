@@ -6,7 +6,7 @@ unexpected error is logged here and told without its details.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -27,6 +27,8 @@ from pydantic import ValidationError
 import hyperhive
 from hyperhive.domain.errors import HiveError
 from hyperhive.store.transaction import dumps
+from hyperhive.surfaces.disconnects import Request
+from hyperhive.surfaces.mcp import exchanges
 from hyperhive.surfaces.mcp.calls import SCOPE_KEY, Call
 from hyperhive.surfaces.mcp.tools import Tool, Toolbox
 
@@ -79,9 +81,13 @@ class McpServer:
             over.set()
             await task
 
-    def handle(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:
+    async def handle(self, scope: Any, request: Request, send: Any) -> None:
         """Answer one HTTP request whose scope holds its `Call`."""
-        return self._manager.handle_request(scope, receive, send)
+        call = exchanges.tool_call(scope, request.body)
+        if call is not None:
+            await exchanges.answer(self._server, scope, call, send)
+        else:
+            await self._manager.handle_request(scope, request.receive, send)
 
     async def _list_tools(
         self, context: ServerRequestContext[Any], _params: PaginatedRequestParams | None
