@@ -37,6 +37,8 @@ role = "manager"
 driver = {{ kind = "command", command = ["true"] }}
 [agents.alice]
 systemPrompt = "You are the one who is tested."
+[agents.alice.extraMcpServers]
+{servers}
 [agents.alice.driver]
 {driver}
 """
@@ -170,8 +172,12 @@ async def stage(
     variables: Mapping[str, str],
     *,
     credentials: Mapping[str, str] | None = None,
+    servers: str = "",
 ) -> AsyncIterator[Stage]:
-    """Set up a hive and a model; ``{url}`` in a value of either stands for the model's address."""
+    """Set up a hive and a model; ``{url}`` in a value of either stands for the model's address.
+
+    ``servers`` are lines of TOML that declare further MCP servers.
+    """
     # Short, because the path of a socket has room for 107 bytes.
     directory = Path(tempfile.mkdtemp(prefix="hh-"))
     try:
@@ -179,7 +185,9 @@ async def stage(
             values = json.loads(json.dumps(dict(driver)).replace("{url}", model.url))
             lines = "\n".join(f"{key} = {json.dumps(value)}" for key, value in values.items())
             declared = directory / "hive.toml"
-            declared.write_text(_DECLARATION.format(directory=directory, driver=lines))
+            declared.write_text(
+                _DECLARATION.format(directory=directory, driver=lines, servers=servers)
+            )
             hive = config.load(declared)
             async with running(hive, with_agents=False) as run:
                 box = box_environment(hive, directory, credentials or {})

@@ -21,11 +21,14 @@ Play = Callable[..., AbstractAsyncContextManager[Stage]]
 def play(claude_program: Path) -> Play:
     """A stage whose model plays a script, and then answers well."""
 
-    def set_up(script: str, *, retries: int = 1, key: str | None = KEY, **driver: Any) -> Any:
+    def set_up(
+        script: str, *, retries: int = 1, key: str | None = KEY, servers: str = "", **driver: Any
+    ) -> Any:
         return stage(
             script + ANSWER,
             {"kind": "claude", "command": [str(claude_program)], **driver},
             {"ANTHROPIC_BASE_URL": "{url}", "CLAUDE_CODE_MAX_RETRIES": str(retries)},
+            servers=servers,
             credentials={} if key is None else {"ANTHROPIC_API_KEY": key},
         )
 
@@ -145,6 +148,14 @@ answer = [ { use = "Bash", args = { command = "echo made > made.txt", descriptio
         turn = await hive.turn()
         assert turn["outcome"] == "ok"
         assert (Path(hive.environment["HYPERHIVE_STATE"]) / "made.txt").read_text() == "made\n"
+
+
+async def test_a_further_server_that_does_not_come_up_is_an_alert(play: Play) -> None:
+    async with play("", servers='notes = { command = ["/nowhere/notes"] }') as hive:
+        await hive.send("hello")
+        turn = await hive.turn()
+        assert turn["outcome"] == "ok"
+        assert (await hive.alert(turn))["mcp_server"] == "notes"
 
 
 async def test_a_rate_limit_gives_the_message_back_and_counts_no_attempt(play: Play) -> None:

@@ -21,7 +21,9 @@ Play = Callable[..., AbstractAsyncContextManager[Stage]]
 def play(codex_program: Path) -> Play:
     """A stage whose model plays a script, and then answers well."""
 
-    def set_up(script: str, *, retries: int = 1, key: str | None = KEY, **driver: Any) -> Any:
+    def set_up(
+        script: str, *, retries: int = 1, key: str | None = KEY, servers: str = "", **driver: Any
+    ) -> Any:
         # A provider of our own, because that of OpenAI takes no number of retries.
         provider = (
             'model_providers.scripted={name="scripted",base_url="{url}/v1",wire_api="responses",'
@@ -38,6 +40,7 @@ def play(codex_program: Path) -> Play:
                 **driver,
             },
             {},
+            servers=servers,
             credentials={} if key is None else {"CODEX_API_KEY": key},
         )
 
@@ -133,6 +136,14 @@ answer = [ { use = "exec_command", args = { cmd = "echo made > made.txt" } } ]
         assert (Path(hive.environment["HYPERHIVE_STATE"]) / "made.txt").read_text() == "made\n"
 
 
+async def test_a_further_server_that_does_not_come_up_is_an_alert(play: Play) -> None:
+    async with play("", servers='notes = { command = ["/nowhere/notes"] }') as hive:
+        await hive.send("hello")
+        turn = await hive.turn()
+        assert turn["outcome"] == "ok"
+        assert (await hive.alert(turn))["mcp_server"] == "notes"
+
+
 async def test_a_rate_limit_gives_the_message_back_and_counts_no_attempt(play: Play) -> None:
     async with play(refusal(429, "rate_limit_error", times=1), retries=0) as hive:
         number = await hive.send("hello")
@@ -176,10 +187,32 @@ async def test_a_refused_credential_needs_a_login(play: Play) -> None:
         assert (await hive.message(number))["attempts"] == 0
 
 
-async def test_a_conversation_too_long_says_what_to_do(play: Play) -> None:
+async def test_a_conversation_too_long_is_compacted_and_the_turn_tried_again(play: Play) -> None:
     script = """
 [[rule]]
+name = "refused"
+on = { prompt_contains = "the second" }
 times = 1
+fail = { kind = "context_length_exceeded", message = "Your input exceeds the context window." }
+[[rule]]
+name = "summary"
+on = { prompt_contains = "CONTEXT CHECKPOINT" }
+answer = [ { say = "It was long." } ]
+"""
+    async with play(script) as hive:
+        await hive.send("the first")
+        await hive.turn()
+        await hive.send("the second")
+        turn = (await hive.turns(2))[1]
+        assert turn["outcome"] == "ok", turn
+        rules = [request.rule for request in hive.model.requests[1:]]
+        assert rules == ["refused", "summary", "well", "well"]
+        assert "It was long." in str(hive.model.requests[-1].body["input"])
+
+
+async def test_a_conversation_that_stays_too_long_says_what_to_do(play: Play) -> None:
+    script = """
+[[rule]]
 fail = { kind = "context_length_exceeded", message = "Your input exceeds the context window." }
 """
     async with play(script) as hive:

@@ -51,6 +51,8 @@ class FakeServer:
             "fallback_model": None, "extra_args": [], "turn_limit_seconds": 60,
         }  # fmt: skip
         self.heartbeat_seconds = 10.0
+        self.hello_keys = {"session", "pid", "version", "probe"}
+        """What a hello may say; an older server knows less, and refuses more."""
         self.changed = threading.Condition()
         self.hellos: list[dict[str, Any]] = []
         self.begun: list[int] = []
@@ -95,12 +97,15 @@ class FakeServer:
                 self.streams.clear()
                 self.changed.notify_all()
 
-    def give(self, *messages: dict[str, Any], waiting: int = 0) -> int:
-        """Make a turn of the messages for whoever waits for work."""
+    def give(self, *messages: dict[str, Any], waiting: int = 0, **further: Any) -> int:
+        """Make a turn of the messages for whoever waits for work.
+
+        ``further`` is what only a newer server says: ``kind``, ``model``, ``fresh``, …
+        """
         with self.changed:
             self._last_turn += 1
             turn = {"id": self._last_turn, "messages": list(messages), "waiting": waiting}
-            self._work.append(turn)
+            self._work.append(turn | further)
             self.changed.notify_all()
             return self._last_turn
 
@@ -201,6 +206,8 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             if (problem := fake.refuse(self.path)) is not None:
                 raise problem
+            if self.path == "/harness/session" and not set(json.loads(raw)) <= fake.hello_keys:
+                raise Problem(400, "invalid")
             if self.path == "/mcp":
                 self._mcp(raw)
             elif self.path.startswith("/deliveries/"):
@@ -296,7 +303,15 @@ class _Handler(BaseHTTPRequestHandler):
         result: dict[str, Any] = {}
         delivery: str | None = None
         if message["method"] == "initialize":
-            result = {"protocolVersion": params["protocolVersion"], "capabilities": {}}
+            version = params["protocolVersion"]
+            server = {"name": "hive", "version": "1"}
+            capabilities: dict[str, Any] = {"tools": {}}
+            result = {
+                "protocolVersion": version, "capabilities": capabilities, "serverInfo": server,
+            }  # fmt: skip
+        elif message["method"] == "tools/list":
+            schema = {"type": "object"}
+            result = {"tools": [{"name": name, "inputSchema": schema} for name in fake.tools]}
         elif message["method"] == "tools/call":
             tool = fake.tools[params["name"]]
             try:

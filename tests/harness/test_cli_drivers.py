@@ -15,6 +15,7 @@ from hyperhive.domain.turns import TurnEventKind, TurnOutcome
 from hyperhive.harness.box import Box
 from hyperhive.harness.drivers import claude, codex
 from hyperhive.harness.drivers.cli_settings import CliSettings, McpServer, read_cli_settings
+from hyperhive.harness.drivers.codex_rollout import measure
 from hyperhive.harness.drivers.port import Assignment, Driver, TurnResult
 from hyperhive.harness.wire import DriverSettings, WorkTurn
 from tests.harness import fake_cli
@@ -23,13 +24,6 @@ from tests.harness.cli_fixtures import Transcript, lines_of
 pytestmark = pytest.mark.anyio
 
 SESSION = "c0389135-4466-4f94-924b-06018941ef0a"
-
-
-@dataclass(frozen=True, slots=True)
-class Settings(DriverSettings):
-    """A driver's settings with those that only an agent program has."""
-
-    cli: CliSettings = field(default_factory=CliSettings)
 
 
 @dataclass
@@ -61,7 +55,13 @@ class Turns:
         """Run a turn."""
         return await self.driver.run(self.assignment(**changes), self.seen.emit)
 
-    def assignment(self, variables: Mapping[str, str] | None = None, **changes: Any) -> Assignment:
+    async def compact(self, **changes: Any) -> TurnResult:
+        """Run a turn that compacts the conversation."""
+        return await self.driver.compact(self.assignment(**changes), self.seen.emit)
+
+    def assignment(
+        self, variables: Mapping[str, str] | None = None, *, fresh: bool = False, **changes: Any
+    ) -> Assignment:
         settings: dict[str, Any] = {
             "kind": "any",
             "command": (sys.executable, fake_cli.__file__),
@@ -78,10 +78,10 @@ class Turns:
             **(variables or {}),
         }
         return Assignment(
-            turn=WorkTurn(7, (), 0),
+            turn=WorkTurn(7, (), 0, fresh=fresh),
             prompt="Message 1 from bob:\nhello\n",
             system_prompt='You are "alice".\nBe good.',
-            settings=Settings(**{**settings, **changes}),
+            settings=DriverSettings(**{**settings, **changes}),
             box=Box(str(self.home / "socket"), "alice", self.home, environment),
         )
 
@@ -277,6 +277,81 @@ class TestClaude:
         told = of_claude.seen.of(TurnEventKind.NOTE)[-1]
         assert (told["context_tokens"], told["context_window"]) == (50_008, 1_000_000)
 
+    async def test_the_context_of_a_turn_is_that_of_its_last_run(self, of_claude: Turns) -> None:
+        of_claude.plan(1, *lines_of("claude", "too-long"), status=1)
+        of_claude.plan(2, *lines_of("claude", "compacted"))
+        of_claude.plan(3, *well())
+        result = await of_claude.run()
+        assert (result.context_tokens, result.context_window) == (50_008, 1_000_000)
+
+    async def test_a_rate_limit_says_until_when_as_a_number(self, of_claude: Turns) -> None:
+        of_claude.plan(1, *lines_of("claude", "rate-limited-until"), status=1)
+        assert (await of_claude.run()).resets_at == 1795340990
+
+    async def test_alerts_are_in_the_result_and_in_the_transcript(self, of_claude: Turns) -> None:
+        of_claude.plan(1, *lines_of("claude", "broken-servers"))
+        result = await of_claude.run()
+        marked = [note["text"] for note in of_claude.seen.of(TurnEventKind.NOTE) if "alert" in note]
+        assert result.alerts == tuple(marked)
+        assert len(marked) == 3
+
+    async def test_a_conversation_is_compacted_by_order(self, of_claude: Turns) -> None:
+        of_claude.plan(1, *well())
+        of_claude.plan(2, *lines_of("claude", "compacted"))
+        await of_claude.run()
+        result = await of_claude.compact()
+        call = of_claude.call(2)
+        assert (call["stdin"], SESSION in call["argv"]) == ("/compact", True)
+        assert (result.outcome, result.context_tokens) == (TurnOutcome.OK, 655)
+
+    async def test_without_a_conversation_there_is_nothing_to_compact(
+        self, of_claude: Turns
+    ) -> None:
+        result = await of_claude.compact()
+        assert (result.outcome, of_claude.count) == (TurnOutcome.OK, 0)
+        assert of_claude.notes == ["There is no conversation to compact."]
+
+    async def test_a_conversation_that_is_gone_needs_no_compaction(self, of_claude: Turns) -> None:
+        of_claude.plan(1, *well())
+        of_claude.plan(2, *lines_of("claude", "no-session"), status=1)
+        of_claude.plan(3, *well())
+        await of_claude.run()
+        assert (await of_claude.compact()).outcome is TurnOutcome.OK
+        await of_claude.run()
+        assert "--resume" not in of_claude.call(3)["argv"]
+
+    async def test_a_fresh_turn_forgets_the_conversation(self, of_claude: Turns) -> None:
+        of_claude.plan(1, *well())
+        of_claude.plan(2, *well())
+        await of_claude.run()
+        await of_claude.run(fresh=True)
+        assert "--resume" not in of_claude.call(2)["argv"]
+        assert "A new conversation begins." in of_claude.notes
+
+    async def test_a_credential_the_program_gave_up_on_at_once_is_tried_once_more(
+        self, of_claude: Turns
+    ) -> None:
+        first, _, *rest = lines_of("claude", "refused")
+        of_claude.plan(1, first, *rest, status=1)
+        of_claude.plan(2, *well())
+        result = await of_claude.run()
+        assert (result.outcome, of_claude.count) == (TurnOutcome.OK, 2)
+
+    async def test_a_credential_refused_twice_needs_a_login(self, of_claude: Turns) -> None:
+        first, _, *rest = lines_of("claude", "refused")
+        for number in (1, 2):
+            of_claude.plan(number, first, *rest, status=1)
+        result = await of_claude.run()
+        assert (result.outcome, of_claude.count) == (TurnOutcome.NEEDS_LOGIN, 2)
+
+    @pytest.mark.parametrize("name", ["refused", "not-logged-in"])
+    async def test_what_the_program_has_tried_again_or_cannot_try_is_not_run_again(
+        self, of_claude: Turns, name: str
+    ) -> None:
+        of_claude.plan(1, *lines_of("claude", name), status=1)
+        result = await of_claude.run()
+        assert (result.outcome, of_claude.count) == (TurnOutcome.NEEDS_LOGIN, 1)
+
 
 class TestCodex:
     def profile(self, turns: Turns) -> dict[str, Any]:
@@ -328,10 +403,102 @@ class TestCodex:
         session = "01a20277-26d0-7121-8fc9-61e0072741e6"
         assert of_codex.call(2)["argv"][-5:] == ["-c", "x=1", "resume", session, "-"]
 
+    def rollout(self, turns: Turns, *lines: str) -> Path:
+        """What Codex has written down of the conversation."""
+        session = "01a20277-26d0-7121-8fc9-61e0072741e6"
+        path = turns.home / ".codex" / "sessions" / "2026" / "11" / "22"
+        path.mkdir(parents=True)
+        path /= f"rollout-2026-11-22T09-42-18-{session}.jsonl"
+        path.write_text("".join(f"{line}\n" for line in lines))
+        return path
+
+    async def test_the_context_is_read_from_what_it_has_written_down(self, of_codex: Turns) -> None:
+        self.rollout(of_codex, *lines_of("codex", "rollout")[:2])
+        of_codex.plan(1, *well("codex"))
+        result = await of_codex.run()
+        assert (result.context_tokens, result.context_window) == (5012, 258_400)
+
+    async def test_a_context_that_is_not_written_down_is_not_known(self, of_codex: Turns) -> None:
+        of_codex.plan(1, *well("codex"))
+        result = await of_codex.run()
+        assert (result.outcome, result.context_tokens) == (TurnOutcome.OK, None)
+
+    async def test_a_conversation_is_compacted_by_a_limit_it_is_above(
+        self, of_codex: Turns
+    ) -> None:
+        of_codex.plan(1, *well("codex"))
+        of_codex.plan(2, *well("codex"))
+        await of_codex.run()
+        await of_codex.compact()
+        argv = of_codex.call(2)["argv"]
+        assert "model_auto_compact_token_limit=1" in argv
+        assert "resume" in argv
+
+    async def test_a_compaction_that_left_no_trace_is_an_alert(self, of_codex: Turns) -> None:
+        of_codex.plan(1, *well("codex"))
+        of_codex.plan(2, *well("codex"))
+        await of_codex.run()
+        result = await of_codex.compact()
+        assert result.outcome is TurnOutcome.OK
+        assert "nothing shows that" in result.alerts[0]
+
+    async def test_a_compaction_is_seen_in_what_was_written_down_since(self, home: Path) -> None:
+        lines = lines_of("codex", "rollout")
+        turns = Turns(codex.driver, home)
+        path = self.rollout(turns, *lines[:2])
+        before = measure(home / ".codex", "01a20277-26d0-7121-8fc9-61e0072741e6")
+        path.write_text("".join(f"{line}\n" for line in lines))
+        after = measure(home / ".codex", "01a20277-26d0-7121-8fc9-61e0072741e6", before.size)
+        assert (before.tokens, before.was_compacted) == (5012, False)
+        assert (after.tokens, after.was_compacted) == (5012, True)
+
+    async def test_a_rollout_of_another_shape_tells_nothing(self, of_codex: Turns) -> None:
+        odd = [
+            '{"type":"event_msg","payload":{"type":"token_count","info":[1]}}',
+            "{",
+            '"compacted"',
+        ]
+        self.rollout(of_codex, *odd)
+        of_codex.plan(1, *well("codex"))
+        result = await of_codex.run()
+        assert (result.outcome, result.context_tokens) == (TurnOutcome.OK, None)
+
+    async def test_a_conversation_too_long_is_compacted_and_the_prompt_given_again(
+        self, of_codex: Turns
+    ) -> None:
+        of_codex.plan(1, *lines_of("codex", "too-long"), status=1)
+        of_codex.plan(2, *well("codex"))
+        of_codex.plan(3, *well("codex"))
+        result = await of_codex.run()
+        assert result.outcome is TurnOutcome.OK
+        assert of_codex.call(3)["stdin"] == of_codex.call(1)["stdin"]
+
+    async def test_a_fresh_turn_forgets_the_conversation(self, of_codex: Turns) -> None:
+        of_codex.plan(1, *well("codex"))
+        of_codex.plan(2, *well("codex"))
+        await of_codex.run()
+        await of_codex.run(fresh=True)
+        assert "resume" not in of_codex.call(2)["argv"]
+
+    async def test_a_credential_the_program_gave_up_on_at_once_is_tried_once_more(
+        self, of_codex: Turns
+    ) -> None:
+        lines = [line for line in lines_of("codex", "refused") if "Reconnecting" not in line]
+        of_codex.plan(1, *lines, status=1)
+        of_codex.plan(2, *lines, status=1)
+        result = await of_codex.run()
+        assert (result.outcome, of_codex.count) == (TurnOutcome.NEEDS_LOGIN, 2)
+
     async def test_a_limit_on_spend_is_said_to_be_beyond_it(self, of_codex: Turns) -> None:
         of_codex.plan(1, *well("codex"))
         await of_codex.run(cli=CliSettings(spend_usd=1.0))
         assert of_codex.seen.of(TurnEventKind.NOTE)[0]["alert"] is True
+
+    async def test_a_rate_limit_says_until_when_as_a_number(self, of_codex: Turns) -> None:
+        of_codex.plan(1, *lines_of("codex", "usage-limit"), status=1)
+        result = await of_codex.run()
+        assert result.outcome is TurnOutcome.RATE_LIMITED
+        assert isinstance(result.resets_at, float)
 
 
 def test_settings_are_read_from_what_the_server_says() -> None:

@@ -43,6 +43,7 @@ SCOPE: dict[str, Any] = {
         ),
         ('[[rule]]\n[[rule.step]]\ncall = "x"\nsave = "A b"', "'save' is a name of small letters"),
         ('[[rule]]\nname = "a"\n[[rule]]\nname = "a"', "two rules are named 'a'"),
+        ('[[rule]]\non = { kind = "dance" }', "'kind' is one of work, checkpoint, not 'dance'."),
     ],
 )
 def test_a_faulty_script_is_refused_with_the_place(script: str, fault: str) -> None:

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,10 +15,10 @@ class Stage:
         self._script = box / "script.toml"
         hive.driver |= {"kind": "scripted", "script": str(self._script)}
 
-    def play(self, script: str, *messages: dict[str, object]) -> dict[str, object]:
-        """Run one turn and return how it ended."""
+    def play(self, script: str, *messages: dict[str, object], **further: Any) -> dict[str, object]:
+        """Run one turn, with one message unless said otherwise, and return how it ended."""
         self._script.write_text(script)
-        turn = self.hive.give(*messages or (a_message(),))
+        turn = self.hive.give(*messages or (() if further else (a_message(),)), **further)
         self.hive.wait_until(lambda: turn in self.hive.ends)
         return self.hive.ends[turn]
 
@@ -108,6 +109,49 @@ def test_what_is_saved_is_there_in_the_next_turn(stage: Stage) -> None:
     stage.play('[[rule]]\nstep = [{ call = "echo", args = { n = "{id}" }, save = "it" }]')
     stage.play('[[rule]]\nstep = [{ say = "{saved.it.n}" }]', a_message(id=9))
     assert stage.said() == [7]
+
+
+def test_a_checkpoint_that_no_rule_is_for_is_noted(stage: Stage) -> None:
+    end = stage.play('[[rule]]\nstep = [{ say = "for messages" }]', kind="checkpoint")
+    assert end["outcome"] == "ok"
+    assert stage.said() == []
+    assert stage.events("note") == [{"text": "No rule matches this checkpoint."}]
+
+
+def test_a_rule_for_checkpoints_is_for_no_message(stage: Stage) -> None:
+    script = """
+        [[rule]]
+        on = { kind = "checkpoint" }
+        step = [{ say = "{agent} writes it down" }]
+        [[rule]]
+        step = [{ say = "a message" }]
+        """
+    stage.play(script, kind="checkpoint")
+    stage.play(script)
+    assert stage.said() == ["alice writes it down", "a message"]
+
+
+def test_a_checkpoint_has_no_message_to_speak_of(stage: Stage) -> None:
+    script = '[[rule]]\non = { kind = "checkpoint" }\nstep = [{ say = "{from}" }]'
+    end = stage.play(script, kind="checkpoint")
+    assert (end["outcome"], "there is no 'from'" in str(end["error"])) == ("failed", True)
+
+
+def test_a_new_conversation_forgets_what_was_saved_and_not_what_is_done(stage: Stage) -> None:
+    script = """
+        [[rule]]
+        once = true
+        step = [{ call = "echo", args = { n = 1 }, save = "it" }, { say = "once" }]
+        [[rule]]
+        [[rule.step]]
+        if = { equals = { "saved.it.n" = 1 } }
+        then = [{ say = "known" }]
+        else = [{ say = "forgotten" }]
+        """
+    stage.play(script)
+    stage.play(script)
+    stage.play(script, a_message(), fresh=True)
+    assert stage.said() == ["once", "known", "forgotten"]
 
 
 def test_a_wait_takes_the_message_it_waits_for_and_leaves_the_others_to_the_rules(

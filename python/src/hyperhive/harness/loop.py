@@ -19,6 +19,7 @@ from hyperhive.domain.turns import TurnOutcome
 from hyperhive.harness.backoff import Backoff
 from hyperhive.harness.box import Box
 from hyperhive.harness.link import Link, LinkError, RefusedError
+from hyperhive.harness.probing import Probing
 from hyperhive.harness.session import Session
 from hyperhive.harness.turns import TurnRun
 from hyperhive.harness.waiting import OvertakenError, unless
@@ -40,11 +41,11 @@ HURRY_SECONDS: Final = 5.0
 class Harness:
     """The harness of one agent; ``run`` returns only after ``stop``."""
 
-    def __init__(self, box: Box, watchdog: Watchdog) -> None:
+    def __init__(self, box: Box, watchdog: Watchdog, probing: Probing) -> None:
         self._box = box
         self._watchdog = watchdog
         self._session = Session(
-            Link(box.socket), on_welcome=self._welcomed, on_command=self._commanded
+            Link(box.socket), probing, on_welcome=self._welcomed, on_command=self._commanded
         )
         self._keeper: asyncio.Task[None] | None = None
         self._heartbeat: asyncio.Task[None] | None = None
@@ -89,10 +90,18 @@ class Harness:
     async def _step(self) -> None:
         """Wait for one turn and run it; OvertakenError when something else comes first."""
         await unless(self._session.opened(), self._stopping.wait())
+        if self._session.has_news:
+            self._session.reopen()
+            return
         if self._not_held is not None:
             await self._give_back(self._not_held)
         asked = time.monotonic()
-        turn = await unless(self._wait_for_work(), self._session.lost(), self._stopping.wait())
+        turn = await unless(
+            self._wait_for_work(),
+            self._session.lost(),
+            self._session.news(),
+            self._stopping.wait(),
+        )
         welcome = self._session.welcome
         if turn is None:
             if time.monotonic() - asked > LOOK_SECONDS:

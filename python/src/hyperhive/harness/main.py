@@ -9,6 +9,7 @@ import sys
 from hyperhive.harness.box import Box, NoBoxError
 from hyperhive.harness.drivers.strays import end_strays, remove_left_files
 from hyperhive.harness.loop import Harness
+from hyperhive.harness.probing import Probing
 from hyperhive.harness.watchdog import Watchdog
 
 _log = logging.getLogger(__name__)
@@ -29,13 +30,15 @@ def main() -> int:
     ended = end_strays(box.socket)
     if ended:
         _log.warning("Ended %d processes that the harness before this one left behind.", ended)
+    # Only now: strays would be told of as strangers.
+    probing = Probing(box.environment)
     remove_left_files(box.environment)
-    asyncio.run(_run(box, watchdog))
+    asyncio.run(_run(box, watchdog, probing))
     return 0
 
 
-async def _run(box: Box, watchdog: Watchdog) -> None:
-    harness = Harness(box, watchdog)
+async def _run(box: Box, watchdog: Watchdog, probing: Probing) -> None:
+    harness = Harness(box, watchdog, probing)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from hyperhive.domain.turns import TurnKind
 from hyperhive.harness.script_values import template_fault
 
 
@@ -20,8 +21,12 @@ class ScriptError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """What a message must be like; a field that is ``None`` does not matter."""
+    """What a message must be like; a field that is ``None`` does not matter.
 
+    A checkpoint is like no message: only a match that names its ``kind`` is for it.
+    """
+
+    kind: TurnKind = TurnKind.WORK
     sender: str | None = None
     body_contains: str | None = None
     body_matches: re.Pattern[str] | None = None
@@ -109,7 +114,8 @@ class Rule:
 
 
 WAIT_SECONDS: Final = 30.0
-_MATCH_KEYS: Final = ("from", "body_contains", "body_matches", "broadcast", "redelivered")
+_MATCH_KEYS: Final = ("kind", "from", "body_contains", "body_matches", "broadcast", "redelivered")
+_KINDS: Final = (TurnKind.WORK.value, TurnKind.CHECKPOINT.value)
 _STEP_KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "call": ("args", "expect", "save"),
     "wait_for": ("seconds", "expect", "save"),
@@ -219,12 +225,16 @@ def _step(table: Mapping[str, Any], place: str) -> Step:
 
 
 def _match(table: Mapping[str, Any], place: str) -> Match:
+    kind = _take(table, "kind", str, place, default=TurnKind.WORK.value)
+    if kind not in _KINDS:
+        raise ScriptError(f"{place}: 'kind' is one of {', '.join(_KINDS)}, not {kind!r:.60}.")
     pattern = _take(table, "body_matches", str, place, default=None)
     try:
         compiled = None if pattern is None else re.compile(pattern)
     except re.error as error:
         raise ScriptError(f"{place}: body_matches is no regular expression: {error}.") from error
     return Match(
+        kind=TurnKind(kind),
         sender=_take(table, "from", str, place, default=None),
         body_contains=_take(table, "body_contains", str, place, default=None),
         body_matches=compiled,

@@ -1,9 +1,9 @@
 """Plays a script: the agent of the driver ``scripted``, a process per turn.
 
-In: ``{"script": path, "turn": {"id", "messages", "waiting"}}`` on standard input. Out: one event
-a line, ``{"kind", "data"}``. Exit status 0 when every message was dealt with as the script says,
-1 with an ``error`` event when something was not. Each message goes to the first rule it matches;
-a message that no rule matches is noted and counts as dealt with.
+In: ``{"script": path, "turn": {"id", "kind", "fresh", "messages", "waiting"}}`` on standard input.
+Out: one event a line, ``{"kind", "data"}``. Exit status 0 when every message was dealt with as the
+script says, 1 with an ``error`` event when something was not. Each message goes to the first rule
+it matches, and so does a checkpoint; what no rule matches is noted and counts as dealt with.
 """
 
 import json
@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, assert_never
 
-from hyperhive.domain.turns import TurnEventKind
+from hyperhive.domain.turns import TurnEventKind, TurnKind
 from hyperhive.harness.cutting import cut_texts
 from hyperhive.harness.script_format import (
     Call,
@@ -49,6 +49,8 @@ class Player:
         self._tools = tools
         self._state = state
         self._messages: list[Mapping[str, Any]] = list(turn["messages"])
+        if turn["kind"] == TurnKind.CHECKPOINT:
+            self._messages.append({"kind": TurnKind.CHECKPOINT})
 
     def play(self) -> None:
         """Deal with every message, those set aside by a ``wait_for`` included."""
@@ -56,8 +58,10 @@ class Player:
             message = self._messages.pop(0)
             rule, groups = self._choose(message)
             if rule is None:
-                note = f"No rule matches message {message['id']} from {message['from']}."
-                emit(TurnEventKind.NOTE, {"text": note})
+                what = "this checkpoint"
+                if "kind" not in message:
+                    what = f"message {message['id']} from {message['from']}"
+                emit(TurnEventKind.NOTE, {"text": f"No rule matches {what}."})
                 continue
             scope = {**message, **self._surroundings(), "match": groups}
             self._play(rule.steps, message, scope)
@@ -153,7 +157,9 @@ class Player:
 
 def match_message(match: Match, message: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the named groups of ``body_matches`` if the message matches, else ``None``."""
-    body = str(message["body"])
+    body = str(message.get("body", ""))
+    if message.get("kind", TurnKind.WORK) != match.kind:
+        return None
     wanted = {
         "from": match.sender,
         "broadcast": match.broadcast,
@@ -205,6 +211,8 @@ def main() -> int:
         performance = json.load(sys.stdin)
         rules = load_script(Path(performance["script"]))
         state = ScriptState(Path.home() / ".hyperhive" / "script.json")
+        if performance["turn"]["fresh"]:
+            state.forget()
         Player(rules, performance["turn"], tools, state).play()
     except ScriptError as error:
         emit(TurnEventKind.ERROR, {"text": str(error)})

@@ -36,6 +36,11 @@ class ScriptState:
         """Whether the ``once`` rule of that name was played to its end."""
         return rule in self._done
 
+    def forget(self) -> None:
+        """Forget what was saved, as a new conversation does; what is done stays done."""
+        self._saved.clear()
+        self._write()
+
     def finish(self, rule: str) -> None:
         """Remember that the ``once`` rule is done."""
         self._done.append(rule)

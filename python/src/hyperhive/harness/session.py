@@ -4,6 +4,9 @@ While the stream is open the server counts the agent as there; when it breaks, l
 back, so it is opened again at once, with the same session id and a short back-off. Requests go
 through here, too, so that each waits for the stream and says hello again when the server has
 forgotten the session. A broken connection is normal and is reported once per outage.
+
+Hello tells what the probe of the box has found. It waits for that a moment only; what comes later
+is *news*, which the loop lets it tell by a second hello when no turn runs.
 """
 
 import asyncio
@@ -14,9 +17,17 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from hyperhive import __version__
-from hyperhive.domain.errors import SessionUnknownError
+from hyperhive.domain.errors import InvalidError, SessionUnknownError
 from hyperhive.harness.backoff import Backoff
-from hyperhive.harness.link import REQUEST_SECONDS, LineStream, Link, LinkError, RefusedError
+from hyperhive.harness.link import (
+    REQUEST_SECONDS,
+    LineStream,
+    Link,
+    LinkError,
+    RefusedError,
+    UnreachableError,
+)
+from hyperhive.harness.probing import WAIT_SECONDS, Probing
 from hyperhive.harness.wire import Command, Welcome, read_command, read_welcome
 
 _log = logging.getLogger(__name__)
@@ -33,11 +44,17 @@ class Session:
     def __init__(
         self,
         link: Link,
+        probing: Probing,
         *,
         on_welcome: Callable[[Welcome], None],
         on_command: Callable[[Command], None],
     ) -> None:
         self._link = link
+        self._probing = probing
+        self._is_told = False
+        """Whether the server knows what the probe has found."""
+        self._is_unwanted = False
+        """Whether it is an older server, which refuses a hello that says more than it knows."""
         self._on_welcome = on_welcome
         self._on_command = on_command
         self._id = os.urandom(16).hex()
@@ -54,6 +71,17 @@ class Session:
     def is_open(self) -> bool:
         """Whether the stream is open just now."""
         return self._open.is_set()
+
+    @property
+    def has_news(self) -> bool:
+        """Whether the probe has found something that the server was not told yet."""
+        return not (self._is_told or self._is_unwanted) and self._probing.found is not None
+
+    async def news(self) -> None:
+        """Return as soon as there is news; never when all is told."""
+        await self._probing.done()
+        if not self.has_news:
+            await asyncio.Event().wait()
 
     async def opened(self) -> None:
         """Return as soon as the stream is open."""
@@ -128,7 +156,20 @@ class Session:
         self.reopen()
 
     async def _listen(self) -> None:
-        hello = {"session": self._id, "pid": os.getpid(), "version": __version__}
+        await self._probing.done(WAIT_SECONDS)
+        hello: dict[str, Any] = {"session": self._id, "pid": os.getpid(), "version": __version__}
+        found = None if self._is_unwanted else self._probing.found
+        try:
+            await self._say_hello(hello if found is None else {**hello, "probe": found})
+        except RefusedError as refusal:
+            self._is_unwanted = found is not None and refusal.code == InvalidError.code
+            raise
+        except UnreachableError:
+            # The server that comes back may be a newer one.
+            self._is_unwanted = False
+            raise
+
+    async def _say_hello(self, hello: Mapping[str, Any]) -> None:
         heartbeat = self.welcome.heartbeat_seconds if self.welcome else 10.0
         idle = SILENT_HEARTBEATS_MAX * heartbeat
         async with self._link.stream("/harness/session", hello, idle_seconds=idle) as stream:
@@ -137,6 +178,7 @@ class Session:
             if self._id != hello["session"]:
                 return
             self._openings += 1
+            self._is_told = self._is_told or "probe" in hello
             self._on_welcome(self.welcome)
             self._shut.clear()
             self._open.set()

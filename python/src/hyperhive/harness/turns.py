@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 from typing import Any, Final
 
 from hyperhive.domain.errors import TurnOverError
-from hyperhive.domain.turns import TurnEventKind, TurnOutcome
+from hyperhive.domain.turns import TurnEventKind, TurnKind, TurnOutcome
 from hyperhive.harness.box import Box
 from hyperhive.harness.cutting import cut_text
 from hyperhive.harness.drivers.catalogue import find_driver
@@ -34,6 +34,8 @@ LAST_REPORT_SECONDS: Final = 5.0
 ERROR_BYTES_MAX: Final = 4096
 TOOLS_MAX: Final = 200
 TOOL_NAME_BYTES_MAX: Final = 128
+ALERTS_MAX: Final = 20
+ALERT_BYTES_MAX: Final = 1024
 DRIVER_END_SECONDS: Final = 60.0
 """A driver that has not ended so long after its cancellation is left to itself."""
 
@@ -133,11 +135,12 @@ class TurnRun:
                 turn=self._turn,
                 prompt=compose_prompt(self._turn),
                 system_prompt=self._welcome.system_prompt,
-                settings=self._welcome.driver,
+                settings=self._turn.settings(self._welcome.driver),
                 box=self._box,
             )
             driver = find_driver(self._welcome.driver.kind)
-            return await driver.run(assignment, self._transcript.add)
+            play = driver.compact if self._turn.kind is TurnKind.COMPACT else driver.run
+            return await play(assignment, self._transcript.add)
         except Exception as error:  # noqa: BLE001 -- whatever it is, it ends the turn and no more
             _log.warning("The driver of turn %d failed.", self.id, exc_info=True)
             text = str(error) or type(error).__name__
@@ -179,11 +182,22 @@ class TurnRun:
 
 
 def _report(result: TurnResult) -> dict[str, Any]:
-    """Word the end of a turn within what the server takes, so that it is never refused."""
+    """Word the end of a turn within what the server takes, so that it is never refused.
+
+    What a driver does not know is left out: an older server need not know of it either.
+    """
     tools = list(result.tools.items())[:TOOLS_MAX]
+    further: dict[str, Any] = {}
+    if result.context_tokens is not None:
+        further["context"] = {"tokens": result.context_tokens, "window": result.context_window}
+    if result.resets_at is not None:
+        further["resets_at"] = result.resets_at
+    if alerts := list(dict.fromkeys(result.alerts))[:ALERTS_MAX]:
+        further["alerts"] = [cut_text(alert, ALERT_BYTES_MAX)[0] for alert in alerts]
     return {
         "outcome": result.outcome,
         "error": None if result.error is None else cut_text(result.error, ERROR_BYTES_MAX)[0],
         "usage": None if result.usage is None else asdict(result.usage),
         "tools": {cut_text(name, TOOL_NAME_BYTES_MAX)[0]: count for name, count in tools},
+        **further,
     }

@@ -6,9 +6,12 @@ the harness together.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, TypeVar
+
+from hyperhive.domain.turns import TurnKind
+from hyperhive.harness.drivers.cli_settings import CliSettings, read_cli_settings
 
 T = TypeVar("T")
 
@@ -35,6 +38,8 @@ class DriverSettings:
     fallback_model: str | None
     extra_args: tuple[str, ...]
     turn_limit_seconds: float
+    cli: CliSettings = field(default_factory=CliSettings)
+    """What only the drivers of agent programs use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +101,24 @@ class WorkTurn:
     id: int
     messages: tuple[Message, ...]
     waiting: int
+    kind: TurnKind = TurnKind.WORK
+    model: str | None = None
+    """The model of this turn; ``None``: the declared one."""
+    fresh: bool = False
+    """Whether the conversation is to be forgotten first."""
+    note: str | None = None
+    """What the hive itself tells the agent."""
+    spend_usd: float | None = None
+    """What this turn may cost at most, in US dollars; ``None``: what is declared."""
+
+    def settings(self, declared: DriverSettings) -> DriverSettings:
+        """Return the declared settings with what this turn has of its own."""
+        spend = declared.cli.spend_usd if self.spend_usd is None else self.spend_usd
+        return replace(
+            declared,
+            model=self.model or declared.model,
+            cli=replace(declared.cli, spend_usd=spend),
+        )
 
 
 def read_welcome(data: Mapping[str, Any]) -> Welcome:
@@ -114,6 +137,7 @@ def read_welcome(data: Mapping[str, Any]) -> Welcome:
             fallback_model=_take_or_none(driver, "fallback_model", str),
             extra_args=_texts(driver, "extra_args"),
             turn_limit_seconds=_number(driver, "turn_limit_seconds"),
+            cli=_cli(driver),
         ),
         heartbeat_seconds=_number(data, "heartbeat_seconds"),
         turn=_take_or_none(data, "turn", int),
@@ -131,15 +155,26 @@ def read_command(data: Mapping[str, Any]) -> Command:
 
 
 def read_work(data: Mapping[str, Any]) -> WorkTurn | None:
-    """Read the answer to a wait for work; ``None`` when there is none yet."""
+    """Read the answer to a wait for work; ``None`` when there is none yet.
+
+    An older server says only which messages there are.
+    """
     turn = _take_or_none(data, "turn", dict)
     if turn is None:
         return None
     messages = _take(turn, "messages", list)
+    kind = _take_or_none(turn, "kind", str) or TurnKind.WORK.value
+    if kind not in set(TurnKind):
+        raise WireError(f"This harness does not know turns of the kind {kind!r:.80}.")
     return WorkTurn(
         id=_take(turn, "id", int),
         messages=tuple(read_message(message) for message in messages),
         waiting=_take(turn, "waiting", int),
+        kind=TurnKind(kind),
+        model=_take_or_none(turn, "model", str),
+        fresh=_take_or_none(turn, "fresh", bool) or False,
+        note=_take_or_none(turn, "note", str),
+        spend_usd=None if turn.get("spend_usd") is None else _number(turn, "spend_usd"),
     )
 
 
@@ -161,6 +196,13 @@ def read_message(data: object) -> Message:
     )
 
 
+def _cli(driver: Mapping[str, Any]) -> CliSettings:
+    try:
+        return read_cli_settings(driver)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise WireError(f"The settings of the agent's program make no sense: {error}.") from error
+
+
 def _take(data: Mapping[str, Any], key: str, kind: type[T]) -> T:
     value = data.get(key)
     # A bool is an int to Python, but never a number to the server.
@@ -175,7 +217,8 @@ def _take_or_none(data: Mapping[str, Any], key: str, kind: type[T]) -> T | None:
 
 def _number(data: Mapping[str, Any], key: str) -> float:
     value = data.get(key)
-    return float(value) if isinstance(value, int) else _take(data, key, float)
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    return float(data[key]) if is_whole else _take(data, key, float)
 
 
 def _texts(data: Mapping[str, Any], key: str) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ not allowed is denied, and nobody is asked.
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,8 +22,8 @@ from hyperhive.harness.drivers.cli_files import (
     read_credentials,
 )
 from hyperhive.harness.drivers.cli_lines import note
-from hyperhive.harness.drivers.cli_runs import Runs
-from hyperhive.harness.drivers.cli_settings import CliSettings, settings_for_cli
+from hyperhive.harness.drivers.cli_runs import Alerts, Runs
+from hyperhive.harness.drivers.cli_settings import CliSettings
 from hyperhive.harness.drivers.mcp_access import McpAccess, mcp_access
 from hyperhive.harness.drivers.port import Assignment, Driver, Emit, TurnResult
 
@@ -60,6 +60,9 @@ OWN_TOOLS: Final = (
 )
 """What is allowed without asking, because the box is the boundary."""
 
+COMPACT: Final = "/compact"
+"""What the program takes, as a prompt, for the order to shorten its conversation."""
+
 ENVIRONMENT: Final[Mapping[str, str]] = {
     "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
     "DISABLE_AUTOUPDATER": "1",
@@ -71,32 +74,42 @@ ENVIRONMENT: Final[Mapping[str, str]] = {
 """Settings that an agent's declared environment may override."""
 
 
-class ClaudeDriver:
+class ClaudeDriver(Driver):
     """Runs Claude Code once a turn, or a few times when a conversation needs mending."""
 
     async def run(self, assignment: Assignment, emit: Emit) -> TurnResult:
         """Run the turn in the agent's conversation."""
-        box = assignment.box
+        return await _play(assignment, emit, _Turn.play)
+
+    async def compact(self, assignment: Assignment, emit: Emit) -> TurnResult:
+        """Let the program shorten the conversation, if there is one."""
+        return await _play(assignment, emit, _Turn.compact)
+
+
+async def _play(
+    assignment: Assignment, emit: Emit, play: Callable[["_Turn"], Awaitable[End]]
+) -> TurnResult:
+    """Set up a turn, and let it be played."""
+    box, alerts = assignment.box, Alerts(emit)
+    home = Path(box.environment.get("HOME") or Path.home())
+    conversations = ConversationFile(home, "claude")
+    if assignment.turn.fresh:
+        conversations.forget()
+        note(alerts, "A new conversation begins.", new_session=True)
+    try:
+        credentials = read_credentials(box.environment, CREDENTIALS)
+    except CredentialError as error:
+        return End(Trouble.NOT_LOGGED_IN, str(error)).result(None, {})
+    await asyncio.to_thread(link_skills, box.environment, home / ".claude" / "skills")
+    with mcp_access(assignment) as access:
+        environment = {**ENVIRONMENT, **access.environment, **credentials}
+        runs = Runs(alerts, box.state, environment)
+        arguments = _arguments(assignment, access)
+        turn = _Turn(assignment, alerts, runs, arguments, conversations)
         try:
-            credentials = read_credentials(box.environment, CREDENTIALS)
-        except CredentialError as error:
-            return End(Trouble.NOT_LOGGED_IN, str(error)).result(None, {})
-        home = Path(box.environment.get("HOME") or Path.home())
-        await asyncio.to_thread(link_skills, box.environment, home / ".claude" / "skills")
-        with mcp_access(assignment) as access:
-            environment = {**ENVIRONMENT, **access.environment, **credentials}
-            runs = Runs(emit, box.state, environment)
-            turn = _Turn(
-                assignment,
-                emit,
-                runs,
-                _arguments(assignment, access),
-                ConversationFile(home, "claude"),
-            )
-            try:
-                return runs.result(await turn.play())
-            except asyncio.CancelledError:
-                return runs.cancelled()
+            return runs.result(await play(turn))
+        except asyncio.CancelledError:
+            return runs.cancelled()
 
 
 class _Turn:
@@ -123,39 +136,40 @@ class _Turn:
             note(self._emit, "The conversation is gone; a new one begins.", new_session=True)
             self._conversations.forget()
             end = await self._run(self._prompt)
-        if end.trouble is Trouble.TOO_LONG and await self._compact():
-            end = await self._run(self._prompt)
+        if end.trouble is Trouble.TOO_LONG:
+            note(self._emit, "The conversation is too long; it is compacted.")
+            if (await self._run(COMPACT)).trouble is None:
+                end = await self._run(self._prompt)
         return end
 
-    async def _compact(self) -> bool:
-        note(self._emit, "The conversation is too long; it is compacted.")
-        return (await self._run("/compact")).trouble is None
+    async def compact(self) -> End:
+        if self._conversations.load() is None:
+            note(self._emit, "There is no conversation to compact.")
+            return End()
+        end = await self._run(COMPACT)
+        if end.trouble is Trouble.NO_SESSION:
+            note(self._emit, "The conversation is gone; a new one begins.", new_session=True)
+            self._conversations.forget()
+            return End()
+        return end
 
     async def _run(self, prompt: str) -> End:
+        return await self._runs.run_twice_if_refused(lambda: self._run_once(prompt))
+
+    async def _run_once(self, prompt: str) -> tuple[End, ClaudeStream]:
         conversation = self._conversations.load()
         resume = ("--resume", conversation.id) if conversation else ()
         stream = ClaudeStream(self._emit, self._conversations.remember)
+        argv = (*self._arguments, *resume, *self._extra)
         try:
-            return await self._runs.run((*self._arguments, *resume, *self._extra), prompt, stream)
+            return await self._runs.run(argv, prompt, stream), stream
         finally:
-            if stream.context_tokens:
-                _tell_context(self._emit, stream)
-
-
-def _tell_context(emit: Emit, stream: ClaudeStream) -> None:
-    tokens, window = stream.context_tokens, stream.context_window
-    of = f" of {window}" if window else ""
-    note(
-        emit,
-        f"The conversation holds {tokens}{of} tokens.",
-        context_tokens=tokens,
-        context_window=window,
-    )
+            self._runs.measured(stream.context_tokens, stream.context_window)
 
 
 def _arguments(assignment: Assignment, access: McpAccess) -> tuple[str, ...]:
     """The command line, but for the conversation and the declared further arguments."""
-    settings, cli = assignment.settings, settings_for_cli(assignment.settings)
+    settings, cli = assignment.settings, assignment.settings.cli
     config = access.directory / "claude-mcp.json"
     config.write_text(json.dumps({"mcpServers": _servers(access, cli)}))
     arguments = [

@@ -74,6 +74,8 @@ class ClaudeStream:
         self._names: dict[str, str] = {}
         self._model = ""
         self.tools: Counter[str] = Counter()
+        self.refusals = 0
+        """How often the provider has refused the credential."""
         self.context_tokens: int | None = None
         """What the last inference had before it, of the main conversation, in tokens."""
         self.context_window: int | None = None
@@ -153,6 +155,8 @@ class ClaudeStream:
 
     def _take_result(self, data: Mapping[str, Any]) -> None:
         self._result = data
+        if trouble_of_status(number(data.get("api_error_status"))) is Trouble.NOT_LOGGED_IN:
+            self.refusals += 1
         for name, model in mapping(data.get("modelUsage")).items():
             # The name may carry a variant: claude-opus-4-8[1m].
             if self._model and name.startswith(self._model):
@@ -165,6 +169,7 @@ class ClaudeStream:
         if session := text_of(data.get("session_id")):
             self._remember(session)
         model = text_of(data.get("model"))
+        self._model = model.partition("[")[0]
         note(
             self._emit,
             f"Claude Code {text_of(data.get('claude_code_version'))} with {model}",
@@ -195,7 +200,7 @@ class ClaudeStream:
             return
         usage = mapping(message.get("usage"))
         if usage and not parent:
-            self._model = text_of(message.get("model"))
+            self._model = text_of(message.get("model")).partition("[")[0]
             self.context_tokens = sum(
                 number(usage.get(key))
                 for key in (
@@ -257,6 +262,8 @@ class ClaudeStream:
             error=error,
             status=status,
         )
+        if _TROUBLES.get(error) is Trouble.NOT_LOGGED_IN:
+            self.refusals += 1
         if _TROUBLES.get(error) is Trouble.NOT_LOGGED_IN and attempt >= LOGIN_TRIES_MAX:
             self.hopeless = End(Trouble.NOT_LOGGED_IN, f"{status or ''} {error}".strip())
 

@@ -54,7 +54,7 @@ _SENTENCES: Final[Mapping[Trouble, str]] = {
 _REMEDIES: Final[Mapping[Trouble, str]] = {
     Trouble.NOT_LOGGED_IN: "Log the agent in: hyperhive login <agent>.",
     Trouble.UNPAID: "Add credit to the account, or give the agent another credential.",
-    Trouble.SPENT: "Raise limits.spendPerTurnUsd of the agent, or split the work.",
+    Trouble.SPENT: "Raise limits.spendPerTurnUsd or limits.spendPerDayUsd, or split the work.",
     Trouble.TOO_LONG: "Begin a new session for the agent.",
 }
 
@@ -73,7 +73,9 @@ class End:
         """Put the end into what the loop is told."""
         if self.trouble is None:
             return TurnResult(TurnOutcome.OK, usage=usage, tools=tools)
-        return TurnResult(OUTCOMES[self.trouble], self.describe(), usage, tools)
+        outcome = OUTCOMES[self.trouble]
+        until = self.resets_at if outcome is TurnOutcome.RATE_LIMITED else None
+        return TurnResult(outcome, self.describe(), usage, tools, resets_at=until)
 
     def describe(self) -> str:
         """Say in a sentence or two what happened and what to do."""

@@ -1,18 +1,20 @@
 """Running an agent program within a turn, as often as the turn needs it.
 
 A turn may take more than one run of the program: a conversation that is gone begins anew, one
-that is too long is compacted first. What the runs consumed is added up.
+that is too long is compacted first, a credential that was refused is tried once more. What the runs
+consumed is added up; of the context, the newest measure counts.
 """
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from hyperhive.domain.turns import TurnEventKind, TurnOutcome
 from hyperhive.harness.drivers.cli_ends import End, Trouble
-from hyperhive.harness.drivers.cli_lines import LINE_BYTES_MAX
+from hyperhive.harness.drivers.cli_lines import LINE_BYTES_MAX, note
 from hyperhive.harness.drivers.port import Emit, TurnResult, Usage
 from hyperhive.harness.drivers.processes import Line, LineReader, run_program
 
@@ -24,6 +26,8 @@ class Stream(Protocol):
     """Reads what one run of a program prints."""
 
     tools: Counter[str]
+    refusals: int
+    """How often the provider has refused the credential."""
     hopeless: End | None
 
     def take(self, line: Line) -> None:
@@ -39,15 +43,31 @@ class Stream(Protocol):
         ...
 
 
+class Alerts:
+    """Hands events on to the transcript, and keeps the alerts among them."""
+
+    def __init__(self, emit: Emit) -> None:
+        self._emit = emit
+        self.texts: list[str] = []
+
+    def __call__(self, kind: TurnEventKind, data: Mapping[str, Any]) -> None:
+        """Add an event, as `Emit` does."""
+        if data.get("alert") is True:
+            self.texts.append(str(data.get("text")))
+        self._emit(kind, data)
+
+
 class Runs:
     """The runs of one turn."""
 
-    def __init__(self, emit: Emit, directory: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, emit: Alerts, directory: Path, environment: Mapping[str, str]) -> None:
         self._emit = emit
         self._directory = directory
         self._environment = environment
         self._usage: Usage | None = None
         self._tools: Counter[str] = Counter()
+        self._context_tokens: int | None = None
+        self._context_window: int | None = None
 
     async def run(
         self,
@@ -99,13 +119,48 @@ class Runs:
             return End(Trouble.OTHER, f"{end.said} ({last[:300]})")
         return end
 
+    async def run_twice_if_refused(self, run: Callable[[], Awaitable[tuple[End, Stream]]]) -> End:
+        """Run, and once more if the provider refused the credential at once and but once.
+
+        The programs try again by themselves, unless they are told not to. What has begun to
+        use tools is not begun again.
+        """
+        end, stream = await run()
+        if end.trouble is Trouble.NOT_LOGGED_IN and stream.refusals == 1 and not stream.tools:
+            note(self._emit, "The credential was refused; it is tried once more.")
+            end, _ = await run()
+        return end
+
+    def measured(self, tokens: int | None, window: int | None) -> None:
+        """Keep and show what the conversation holds now; ``None`` is not known."""
+        self._context_window = window or self._context_window
+        if not tokens:
+            return
+        self._context_tokens = tokens
+        of = f" of {self._context_window}" if self._context_window else ""
+        note(
+            self._emit,
+            f"The conversation holds {tokens}{of} tokens.",
+            context_tokens=tokens,
+            context_window=self._context_window,
+        )
+
     def result(self, end: End) -> TurnResult:
         """Put the end of the turn and all its runs into what the loop is told."""
-        return end.result(self._usage, self._tools)
+        return self._whole(end.result(self._usage, self._tools))
 
     def cancelled(self) -> TurnResult:
         """Keep what the runs consumed until they were cancelled."""
-        return TurnResult(TurnOutcome.CANCELLED, "It was cancelled.", self._usage, self._tools)
+        why = "It was cancelled."
+        return self._whole(TurnResult(TurnOutcome.CANCELLED, why, self._usage, self._tools))
+
+    def _whole(self, result: TurnResult) -> TurnResult:
+        return replace(
+            result,
+            context_tokens=self._context_tokens,
+            context_window=self._context_window,
+            alerts=tuple(self._emit.texts),
+        )
 
     def _note(self, line: Line) -> None:
         data: dict[str, object] = {"text": line.text, "source": "stderr"}

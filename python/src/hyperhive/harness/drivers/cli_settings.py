@@ -25,12 +25,6 @@ class CliSettings:
     """What a turn may cost, in US dollars."""
 
 
-def settings_for_cli(settings: object) -> CliSettings:
-    """Return the part of the driver's settings that only an agent program needs."""
-    cli = getattr(settings, "cli", None)
-    return cli if isinstance(cli, CliSettings) else CliSettings()
-
-
 def read_cli_settings(data: Mapping[str, Any]) -> CliSettings:
     """Read ``tools``, ``mcp_servers`` and ``spend_usd`` from a welcome's driver.
 

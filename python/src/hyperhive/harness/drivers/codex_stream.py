@@ -76,6 +76,8 @@ class CodexStream:
         self._session_missing = False
         self._called: set[str] = set()
         self.tools: Counter[str] = Counter()
+        self.refusals = 0
+        """How often the provider has refused the credential."""
         self.hopeless: End | None = None
         """Set when it is no use to let the program go on."""
 
@@ -158,6 +160,8 @@ class CodexStream:
             return
         note(self._emit, f"The model's API failed: {message}", retry=int(retry.group(1)))
         end = read_failure(retry.group(2))
+        if end.trouble is Trouble.NOT_LOGGED_IN:
+            self.refusals += 1
         is_refused = end.trouble is Trouble.NOT_LOGGED_IN and int(retry.group(1)) >= LOGIN_TRIES_MAX
         # Codex has tried again already, and would now sleep for as long as it was told to.
         is_limited = end.trouble is Trouble.RATE_LIMITED and retry.group(2).startswith(
@@ -168,6 +172,8 @@ class CodexStream:
 
     def _fail(self, message: str) -> None:
         self._failure = message or "no reason was given"
+        if read_failure(self._failure).trouble is Trouble.NOT_LOGGED_IN:
+            self.refusals += 1
         self._emit(TurnEventKind.ERROR, {"text": self._failure})
 
     def _take_item(self, item: Mapping[str, Any], line: Line, *, is_done: bool) -> None:

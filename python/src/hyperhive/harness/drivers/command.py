@@ -13,7 +13,7 @@ from hyperhive.harness.drivers.port import Assignment, Driver, Emit, TurnResult
 from hyperhive.harness.drivers.processes import Line, LineReader, describe_exit, run_program
 
 
-class CommandDriver:
+class CommandDriver(Driver):
     """Runs the declared command once a turn."""
 
     async def run(self, assignment: Assignment, emit: Emit) -> TurnResult:
@@ -40,7 +40,7 @@ class CommandDriver:
             status = await run_program(
                 (*settings.command, *settings.extra_args),
                 directory=assignment.box.state,
-                environment=access.environment,
+                environment={**access.environment, "HYPERHIVE_TURN_KIND": assignment.turn.kind},
                 stdin=assignment.prompt.encode("utf-8", "replace"),
                 stdout=LineReader(take_text),
                 stderr=LineReader(take_note),

@@ -1,10 +1,11 @@
 """What a driver is.
 
 To add a driver ``x``, add the module ``hyperhive.harness.drivers.x`` with a module-level
-``driver`` that has the method below. Nothing else needs to know of it: a declaration that says
-``kind = "x"`` finds it.
+``driver``, of a class derived from `Driver`. Nothing else needs to know of it: a declaration that
+says ``kind = "x"`` finds it.
 """
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -23,10 +24,12 @@ class Assignment:
     """All a driver is told about one turn."""
 
     turn: WorkTurn
+    """When it is ``fresh``, the driver forgets its conversation first, if it keeps one."""
     prompt: str
     """The wake prompt, ready for the standard input of whatever answers it."""
     system_prompt: str
     settings: DriverSettings
+    """As declared, but for what the turn has of its own: its model, what it may cost."""
     box: Box
 
 
@@ -48,6 +51,14 @@ class TurnResult:
     usage: Usage | None = None
     tools: Mapping[str, int] = field(default_factory=dict)
     """How often each tool was used."""
+    context_tokens: int | None = None
+    """What the last inference had before it and gave; never what the turn was billed for."""
+    context_window: int | None = None
+    """How many tokens the model takes."""
+    resets_at: float | None = None
+    """When a rate limit ends (unix time), if the provider said so."""
+    alerts: tuple[str, ...] = ()
+    """Of what the operator should be told although the turn went on."""
 
 
 class Driver(Protocol):
@@ -61,8 +72,16 @@ class Driver(Protocol):
     - The time limit is the loop's business, and comes as a cancellation.
     - ``rate_limited`` and ``needs_login`` rest on an exit status or a parsed error, never on
       text that an agent wrote.
+    - A credential that is refused is tried once more before the turn ``needs_login``.
     """
 
+    @abstractmethod
     async def run(self, assignment: Assignment, emit: Emit) -> TurnResult:
-        """Run the turn to its end."""
+        """Run the turn to its end: one with messages, or a checkpoint, whose prompt says so."""
         ...
+
+    async def compact(self, assignment: Assignment, emit: Emit) -> TurnResult:
+        """Make the conversation shorter, without a prompt; a driver that keeps none is done."""
+        text = f"The driver {assignment.settings.kind} keeps no conversation to compact."
+        emit(TurnEventKind.NOTE, {"text": text})
+        return TurnResult(TurnOutcome.OK)

@@ -18,7 +18,7 @@ from hyperhive.harness.drivers.processes import Line, LineReader, describe_exit,
 _EVENT_BYTES_MAX: Final = 256 * 1024
 
 
-class ScriptedDriver:
+class ScriptedDriver(Driver):
     """Plays the declared script once a turn."""
 
     async def run(self, assignment: Assignment, emit: Emit) -> TurnResult:
@@ -74,6 +74,8 @@ def _performance(assignment: Assignment) -> bytes:
             "script": assignment.settings.script,
             "turn": {
                 "id": turn.id,
+                "kind": turn.kind,
+                "fresh": turn.fresh,
                 "messages": [message.as_json() for message in turn.messages],
                 "waiting": turn.waiting,
             },
