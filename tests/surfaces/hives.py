@@ -485,7 +485,7 @@ def operator_routes() -> set[tuple[str, str]]:
     nothing: Any = None
     return {
         (re.sub(r"\{(\w+):\w+\}", r"{\1}", route.path), method)
-        for route in operator_app(nothing, nothing).routes
+        for route in operator_app(nothing, nothing, nothing).routes
         for method in getattr(route, "methods", ())
         if method not in {"OPTIONS", "HEAD"}
     }

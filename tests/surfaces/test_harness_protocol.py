@@ -82,6 +82,7 @@ async def test_a_harness_is_welcomed_with_all_that_it_needs(hive: Whole, alice: 
     assert (welcome["hive"], welcome["heartbeat_seconds"], welcome["turn"]) == ("hive", 10, None)
     assert welcome["driver"].keys() == {
         "kind", "command", "script", "model", "fallback_model", "extra_args", "turn_limit_seconds",
+        "tools", "mcp_servers", "spend_usd",
     }  # fmt: skip
     assert "queen" in welcome["system_prompt"]
     assert hive.secret not in json.dumps(welcome)
@@ -171,6 +172,7 @@ async def test_any_other_end_gives_the_messages_back_at_once(
 
         message = await message_of(hive, number)
         shown = await agent_of(hive, "alice")
+        await hive.admin.post("/api/agents/alice/resume")
         again = await work(alice)
 
     assert (message["state"], message["attempts"], message["reason"]) == (
@@ -488,12 +490,17 @@ async def test_a_request_of_two_mebibytes_is_too_large(alice: Box) -> None:
     assert (answer.status, answer.json()["code"]) == (413, "too_large")
 
 
+async def nothing_found(_agent: str, _probe: object) -> None:
+    """Take a probe and make nothing of it."""
+
+
 async def test_a_quiet_connection_is_told_that_the_server_lives(hive: Whole) -> None:
     said: list[bytes] = []
     endpoint = HarnessEndpoint(
         hive.run.sessions,
         hive.run.turns,
         lambda name: briefing(hive.run.hive, name),
+        looked_into=nothing_found,
         ping_seconds=0.01,
     )
     body = b'{"session": "session-1", "pid": 1, "version": ""}'

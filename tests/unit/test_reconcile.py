@@ -47,6 +47,12 @@ class MemoryConditions:
     async def clear_crashes(self, agent: str) -> None:
         self.agents[agent] = replace(self.agents[agent], crashes=())
 
+    async def note_incarnation(self, agent: str, incarnation: str | None) -> None:
+        known = self.agents[agent]
+        wish = known.replace
+        kept = wish if wish is not None and wish.incarnation == incarnation else None
+        self.agents[agent] = replace(known, incarnation=incarnation, replace=kept)
+
     def hold(self, agent: str) -> None:
         self.agents[agent] = replace(self.agents[agent], held=True)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from hyperhive import __version__
-from hyperhive.config.agents import Agent, DriverKind, RuntimeKind, Tool
+from hyperhive.config.agents import Agent, RuntimeKind, Tool
 from hyperhive.config.faults import key_path
 from hyperhive.config.hive import Hive
 from hyperhive.config.shape import attribute
@@ -14,25 +14,12 @@ NOT_YET_USED: Final[Mapping[str, str]] = {
     "operator.forgeAccount": "there is no forge yet",
     "forge": "there is no forge yet",
     "quotas": "nothing but the size of a message is limited",
-    "restart.note": "an agent is not told that it was restarted",
-    "restart.rollout": "all agents start at once, the manager first",
-    "limits": "spend is not limited",
-    "manager": "the `process` runtime isolates nothing, so the manager can reach every state",
-    "agents.*.driver.model": "no driver uses a model yet",
-    "agents.*.driver.fallbackModel": "no driver uses a model yet",
-    "agents.*.driver.extraArgs": "only the drivers claude and codex will use it",
-    "agents.*.driverTools": "only the drivers claude and codex will use it",
     "agents.*.quotas": "nothing but the size of a message is limited",
-    "agents.*.limits": "nothing is limited",
-    "agents.*.binds": "the `process` runtime mounts nothing: the agent sees the host's own paths",
-    "agents.*.extraMcpServers": "only the drivers claude and codex will use it",
-    "agents.*.credentials": "only the drivers claude and codex will use it",
     "agents.*.forge": "there is no forge yet",
 }
 """Keys (``*`` is each agent) that do nothing yet, each with what holds instead."""
 
-RUNNABLE_DRIVERS: Final = frozenset({DriverKind.SCRIPTED, DriverKind.COMMAND})
-RUNNABLE_RUNTIMES: Final = frozenset({RuntimeKind.PROCESS})
+RUNNABLE_RUNTIMES: Final = frozenset({RuntimeKind.PROCESS, RuntimeKind.BUBBLEWRAP})
 OFFERED_TOOLS: Final = frozenset(
     {
         Tool.RECV,
@@ -82,16 +69,20 @@ def _set_at(table: Table, pattern: list[str], place: tuple[str, ...]) -> Iterato
 
 def _not_runnable(agent: Agent) -> Iterator[str]:
     place = ("agents", agent.name)
-    if agent.driver.kind not in RUNNABLE_DRIVERS:
-        yield (
-            f"{key_path((*place, 'driver', 'kind'))}: version {__version__} cannot run the driver "
-            f"{agent.driver.kind.value} yet, so this agent runs no turn; use command or scripted."
-        )
     if agent.runtime not in RUNNABLE_RUNTIMES:
         yield (
             f"{key_path((*place, 'runtime'))}: version {__version__} cannot run the runtime "
-            f"{agent.runtime.value} yet, so this agent does not start; use process."
+            f"{agent.runtime.value} yet, so this agent does not start; use bubblewrap."
         )
+    if agent.runtime is RuntimeKind.PROCESS:
+        held = agent.limits
+        limited = (held.memory, held.cpu, held.tasks) != (None, None, None)
+        for key, is_set in (("binds", bool(agent.binds)), ("limits", limited)):
+            if is_set:
+                yield (
+                    f"{key_path((*place, key))}: the runtime process neither mounts nor limits "
+                    "anything; use bubblewrap."
+                )
     missing = [tool.value for tool in agent.tools or () if tool not in OFFERED_TOOLS]
     if missing:
         yield (

@@ -17,6 +17,7 @@ DOCS: Final = Path("/docs")
 APPLIED: Final = Path("/applied")
 RUN: Final = Path("/run/hyperhive")
 HOME: Final = Path("/home/agent")
+CREDENTIALS: Final = Path("/run/credentials")
 BOX_PATHS: Final = (AGENTS, SHARED, DOCS, APPLIED, RUN, HOME)
 """Where a box that has paths of its own shows the hive's directories."""
 

@@ -27,7 +27,9 @@ class BoxSpec:
 
     ``argv`` is the harness, ``environment`` what the admin declared; a runtime adds the paths of
     the hive and lets nothing in ``environment`` override them. ``restart`` says when a box that
-    ended by itself is started again, ``confinement`` which kind of box it is and what that keeps.
+    ended by itself is started again, ``confinement`` which kind of box it is and what that keeps,
+    ``settings`` what the harness learns when it says hello: a change of it asks for a new box.
+    ``credentials`` are files of the host by the names under which the driver asks for them.
     """
 
     name: str
@@ -38,6 +40,8 @@ class BoxSpec:
     environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     restart: RestartRules = DEFAULT_RULES
     confinement: Confinement = OPEN
+    settings: str = ""
+    credentials: Mapping[str, Path] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def runtime(self) -> str:
@@ -63,6 +67,7 @@ class BoxSpec:
             "run_dir": str(self.run_dir),
             "environment": dict(self.environment),
             "confinement": self.confinement.content(),
+            "settings": self.settings,
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -138,7 +143,8 @@ class Recorded:
     """What the hive remembers of an agent, over restarts of the server.
 
     ``crashes`` are those since the last healthy run or the operator's last start, in the order
-    they were recorded; ``state`` and ``reason`` are what is shown now.
+    they were recorded; ``state`` and ``reason`` are what is shown now; ``incarnation`` is the box
+    that ran when somebody last looked.
     """
 
     held: bool = False
@@ -146,3 +152,4 @@ class Recorded:
     state: AgentState | None = None
     reason: str | None = None
     replace: Replacement | None = None
+    incarnation: str | None = None

@@ -66,6 +66,10 @@ class HivePaths:
         """What an agent's box sees as ``/run/hyperhive``; never replaced, only filled."""
         return self.run_dir / "agents" / agent
 
+    def credentials(self, agent: str) -> Path:
+        """Copies of an agent's credentials, which its box sees read-only."""
+        return self.run_dir / "credentials" / agent
+
     def socket(self, agent: str) -> Path:
         """An agent's socket, which is its identity."""
         return self.run(agent) / "agent.sock"

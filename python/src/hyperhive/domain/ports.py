@@ -94,6 +94,10 @@ class Conditions(Protocol):
         """
         ...
 
+    async def note_incarnation(self, agent: str, incarnation: str | None) -> None:
+        """Record which box of an agent runs; a wish to replace another one is void then."""
+        ...
+
     async def clear_crashes(self, agent: str) -> None:
         """Forget the agent's crashes; it has run well, or the operator starts it anew."""
         ...

@@ -53,6 +53,11 @@ async def look(
     view = View(declared, await conditions.recorded(), observed, clock.now()).without(busy)
     changed: set[str] = set()
     failed: set[str] = set()
+    for name, memory in view.recorded.items():
+        runs = _running(view.observed.get(name))
+        if memory.incarnation != runs:
+            await conditions.note_incarnation(name, runs)
+            changed.add(name)
     for name, instance in view.observed.items():
         if name not in view.declared:
             continue
@@ -65,6 +70,12 @@ async def look(
     if changed:
         view = replace(view, recorded=await conditions.recorded())
     return view.without(busy | failed)
+
+
+def _running(instance: Instance | None) -> str | None:
+    if instance is None or instance.phase is not Phase.RUNNING:
+        return None
+    return instance.incarnation
 
 
 async def _settle(view: View, instance: Instance, conditions: Conditions) -> bool:

@@ -42,6 +42,7 @@ class Places:
     applied: Path
     home: Path
     socket: Path
+    credentials: Path
 
 
 def host_places(spec: BoxSpec) -> Places:
@@ -55,6 +56,7 @@ def host_places(spec: BoxSpec) -> Places:
         paths.applied,
         paths.home(name),
         paths.socket(name),
+        paths.credentials(name),
     )
 
 
@@ -80,6 +82,8 @@ def environment_of(
         "HYPERHIVE_DOCS": str(found.docs),
         "HOME": str(found.home),
     }
+    if spec.credentials:
+        own["HYPERHIVE_CREDENTIALS"] = str(found.credentials)
     if spec.role is Role.MANAGER:
         own["HYPERHIVE_APPLIED"] = str(found.applied)
     if operator:
@@ -118,6 +122,32 @@ def make_directories(spec: BoxSpec, owner: User | None = None) -> None:
     for directory in (state, home):
         make(directory, 0o700, is_the_boxes=True)
     make(paths.shared, 0o2770, is_the_boxes=True)
+    if spec.credentials:
+        make(paths.credentials(spec.name).parent, 0o750)
+        make(paths.credentials(spec.name), 0o750)
+        write_credentials(spec, owner)
+
+
+def write_credentials(spec: BoxSpec, owner: User | None = None) -> None:
+    """Copy an agent's credentials to where its box sees them, as they are now.
+
+    One that is missing on the host is missing there, too: the driver says that it needs a login.
+    """
+    place = spec.paths.credentials(spec.name)
+    for name, source in spec.credentials.items():
+        target, fresh = place / name, place / f".{name}.new"
+        try:
+            secret = source.read_bytes()
+        except OSError:
+            target.unlink(missing_ok=True)
+            continue
+        fresh.unlink(missing_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        with os.fdopen(os.open(fresh, flags, 0o400), "wb") as file:
+            file.write(secret)
+            if owner is not None and owner.dropped_to:
+                os.fchown(file.fileno(), owner.uid, owner.gid)
+        fresh.replace(target)
 
 
 def open_log(path: Path) -> int:

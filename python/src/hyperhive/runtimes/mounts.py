@@ -125,6 +125,7 @@ def places(agent: str) -> Places:
         applied=confinement.APPLIED,
         home=confinement.HOME,
         socket=confinement.RUN / "agent.sock",
+        credentials=confinement.CREDENTIALS,
     )
 
 

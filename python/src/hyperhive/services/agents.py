@@ -135,4 +135,5 @@ def _shape(hive: Hive, name: str) -> Mapping[str, Any]:
         "description": agent.description,
         "driver": str(agent.driver.kind),
         "runtime": str(agent.runtime),
+        "model": agent.driver.model,
     }

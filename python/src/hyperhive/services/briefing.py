@@ -55,6 +55,16 @@ def briefing(hive: Hive, name: str) -> dict[str, Any]:
             "fallback_model": driver.fallback_model,
             "extra_args": list(driver.extra_args),
             "turn_limit_seconds": driver.turn_limit_seconds,
+            "tools": None if agent.driver_tools is None else list(agent.driver_tools),
+            "mcp_servers": {
+                server: {
+                    "command": list(each.command),
+                    "environment": dict(each.environment),
+                    "url": each.url,
+                }
+                for server, each in agent.extra_mcp_servers.items()
+            },
+            "spend_usd": agent.limits.spend_per_turn_usd,
         },
     }
 

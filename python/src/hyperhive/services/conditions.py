@@ -6,9 +6,9 @@ from dataclasses import asdict
 from typing import Final
 
 from hyperhive.domain.agents import AgentState
-from hyperhive.domain.instances import Crash, Recorded
+from hyperhive.domain.instances import Crash, Recorded, Replacement
 from hyperhive.services.agents import Agents
-from hyperhive.store import Reading, Row, Store, Writing
+from hyperhive.store import Reading, Row, Store, Writing, lifecycle
 from hyperhive.store import agents as rows
 
 CRASHES_KEPT: Final = 100
@@ -49,6 +49,16 @@ class RecordedConditions:
 
         await self._store.write(job)
 
+    async def note_incarnation(self, agent: str, incarnation: str | None) -> None:
+        """Record which box runs; see `Conditions.note_incarnation`."""
+
+        def job(work: Writing) -> None:
+            row = rows.find(work, agent)
+            if row is not None:
+                lifecycle.note_incarnation(work, row, incarnation)
+
+        await self._store.write(job)
+
     async def clear_crashes(self, agent: str) -> None:
         """Forget the crashes; see `Conditions.clear_crashes`."""
         await self._store.write(lambda work: rows.set_crashes(work, agent, []))
@@ -60,7 +70,14 @@ def _recorded(row: Row) -> Recorded:
         crashes=_crashes(row),
         state=AgentState(row.state),
         reason=row.reason,
+        replace=_wish(row),
+        incarnation=row.incarnation,
     )
+
+
+def _wish(row: Row) -> Replacement | None:
+    wish = lifecycle.wish_of(row)
+    return Replacement(wish["incarnation"], wish["reason"]) if wish is not None else None
 
 
 def _crashes(row: Row) -> tuple[Crash, ...]:

@@ -9,8 +9,9 @@ from typing import Any, Final
 import hyperhive
 from hyperhive.domain.events import Event, EventKind
 from hyperhive.domain.messages import MessageState
+from hyperhive.services import pacing
 from hyperhive.services.agents import Agents
-from hyperhive.store import Reading, Store, alerts, audit, events, messages, turns
+from hyperhive.store import Reading, Store, alerts, audit, events, lifecycle, messages, turns
 from hyperhive.store import agents as agent_rows
 
 LATEST_MESSAGES: Final = 200
@@ -51,6 +52,7 @@ class Snapshots:
         }
         latest = messages.search(asking, before=None, limit=LATEST_MESSAGES)
         dead = messages.search(asking, before=None, limit=DEAD_SHOWN_MAX, state=MessageState.DEAD)
+        rollout = lifecycle.rollout(asking)
         return {
             "seq": events.last(asking),
             "at": asking.now,
@@ -58,6 +60,9 @@ class Snapshots:
                 "name": self._agents.hive.name,
                 "version": hyperhive.__version__,
                 "started_at": self.started_at,
+                "pauses": [each.as_json() for each in lifecycle.hive_pauses(asking)],
+                "rollout": rollout,
+                "spent_today_usd": pacing.spent_today(asking),
             },
             "agents": [
                 agent_rows.shown(row, inbox=counts.get(row.name), turn=running.get(row.name))
@@ -67,6 +72,7 @@ class Snapshots:
             "dead": [messages.summary(row) for row in reversed(dead)],
             "operator": {"unread": messages.unread_by_operator(asking)},
             "alerts": alerts.standing(asking),
+            "tombstones": [agent_rows.tombstone(row) for row in agent_rows.tombstones(asking)],
         }
 
     async def history(

@@ -12,11 +12,15 @@ from hyperhive import bus
 from hyperhive.bus import Watch
 from hyperhive.domain.agents import AgentState
 from hyperhive.domain.errors import InvalidError, NotFoundError, TurnOverError
-from hyperhive.domain.turns import REPORTABLE, WORK_WAIT_SECONDS_MAX, TurnOutcome
+from hyperhive.domain.pauses import next_end
+from hyperhive.domain.turns import REPORTABLE, WORK_WAIT_SECONDS_MAX, TurnKind, TurnOutcome
+from hyperhive.services import pacing
 from hyperhive.services.agents import Agents
 from hyperhive.services.callers import Caller
 from hyperhive.services.messages import end_leases, open_turn
-from hyperhive.store import Reading, Row, Store, Writing
+from hyperhive.services.pacing import Reported
+from hyperhive.store import Reading, Row, Store, Writing, lifecycle
+from hyperhive.store import agents as agent_rows
 from hyperhive.store import messages as message_rows
 from hyperhive.store import turns as rows
 from hyperhive.store.messages import Holder
@@ -59,13 +63,7 @@ class Turns:
                     "the harness asked for other work",
                     seen=begun,
                 )
-            if not message_rows.has_deliverable(work, agent):
-                return None, message_rows.next_due(work, agent)
-            number = rows.offer(work, agent, session)
-            opened.append(number)
-            got = message_rows.lease(work, agent, MESSAGES_IN_WAKE, Holder(turn=number))
-            waiting = message_rows.waiting(work, agent)
-            return {"id": number, "messages": got, "waiting": waiting}, None
+            return self._next(work, agent, session, opened)
 
         with self._store.bus.watch(bus.inbox(agent)) as watch:
             previous, self._asking[agent] = self._asking.get(agent), watch
@@ -93,6 +91,36 @@ class Turns:
                     del self._asking[agent]
         return None
 
+    def _next(
+        self, work: Writing, agent: str, session: str, opened: list[int]
+    ) -> tuple[dict[str, Any] | None, float | None]:
+        """Open the agent's next turn, or say when there may be one."""
+        row = agent_rows.find(work, agent)
+        if row is None or agent not in self._agents.hive.agents:
+            return None, None
+        held = pacing.standing(work, row)
+        if held:
+            return None, next_end(held, work.now)
+        if row.state in (AgentState.RATE_LIMITED.value, AgentState.NEEDS_LOGIN.value):
+            self._agents.note_state(work, agent, AgentState.READY)
+        errands = lifecycle.errands_of(row)
+        kind = errands[0] if errands else TurnKind.WORK
+        if kind is TurnKind.WORK and not message_rows.has_deliverable(work, agent):
+            return None, message_rows.next_due(work, agent)
+        extras = pacing.extras(self._agents.hive, work, row)
+        number = rows.offer(work, agent, session, kind, extras["model"])
+        opened.append(number)
+        got: list[dict[str, Any]] = []
+        if kind is TurnKind.WORK:
+            got = message_rows.lease(work, agent, MESSAGES_IN_WAKE, Holder(turn=number))
+        waiting = message_rows.waiting(work, agent)
+        turn = {"id": number, "kind": kind.value, "messages": got, "waiting": waiting, **extras}
+        return turn, None
+
+    def is_awaited_by(self, agent: str) -> bool:
+        """Whether an agent's harness is waiting for a turn now."""
+        return agent in self._asking
+
     async def _withdraw(self, opened: list[int]) -> None:
         """End a turn that nobody heard of.
 
@@ -117,6 +145,10 @@ class Turns:
             held = [message.id for message in message_rows.of_turn(work, number)]
             message_rows.confirm_turn(work, number)
             rows.start(work, row, held)
+            lifecycle.change(work, agent, fresh=False)
+            if row.kind != TurnKind.COMPACT.value:
+                # A compaction has no prompt that a note could be told in.
+                lifecycle.change(work, agent, note=None)
             self._agents.note_state(work, agent, AgentState.BUSY)
 
         await self._store.write(job)
@@ -142,6 +174,7 @@ class Turns:
         error: str | None,
         usage: Mapping[str, Any],
         tools: Mapping[str, int],
+        told: Reported | None = None,
     ) -> TurnOutcome:
         """End a turn as its harness reports; said again, it changes nothing."""
         if outcome not in {known.value for known in REPORTABLE}:
@@ -156,7 +189,13 @@ class Turns:
                     raise TurnOverError(number)
                 return reported
             finish(work, row, reported, error, usage=usage, tools=tools)
-            self._agents.note_state(work, agent, _state_after(reported), error)
+            self._agents.note_state(work, agent, pacing.state_after(reported), error)
+            mine = agent_rows.find(work, agent)
+            if mine is not None:
+                kind = TurnKind(row.kind)
+                news = told or Reported(error=error)
+                rows.note_context(work, number, news.context_tokens)
+                pacing.settle(self._agents.hive, work, mine, kind, reported, news)
             return reported
 
         return await self._store.write(job)
@@ -208,16 +247,6 @@ def finish(
     else:
         end_leases(work, held, outcome, seen=seen)
     rows.end(work, row, outcome, error, usage or {}, tools or {})
-
-
-def _state_after(outcome: TurnOutcome) -> AgentState:
-    match outcome:
-        case TurnOutcome.RATE_LIMITED:
-            return AgentState.RATE_LIMITED
-        case TurnOutcome.NEEDS_LOGIN:
-            return AgentState.NEEDS_LOGIN
-        case _:
-            return AgentState.READY
 
 
 def _of_session(

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import delete, insert, select, update
 
 from hyperhive.domain.actors import SYSTEM, Actor
 from hyperhive.domain.agents import AgentState
@@ -38,15 +38,18 @@ def put(work: Writing, name: str, shape: Mapping[str, Any]) -> None:
                 "present": True,
                 "state": AgentState.STOPPED.value,
                 "since": work.now,
-                "crashes_json": "[]",
             },
         )
     elif not row.present or row.shape_json != text:
         work.execute(
-            update(tables.agent).where(_a.name == name).values(shape_json=text, present=True)
+            update(tables.agent)
+            .where(_a.name == name)
+            .values(shape_json=text, present=True, removed_at=None)
         )
     else:
         return
+    if row is not None and not row.present:
+        work.record(EventKind.TOMBSTONE_REVIVED, SYSTEM, {}, agent=name)
     kind = EventKind.AGENT_CHANGED if row and row.present else EventKind.AGENT_ADDED
     fresh = find(work, name)
     if fresh is not None:
@@ -55,9 +58,48 @@ def put(work: Writing, name: str, shape: Mapping[str, Any]) -> None:
 
 
 def remove(work: Writing, name: str) -> None:
-    """Record that an agent is no longer declared; its row stays."""
-    work.execute(update(tables.agent).where(_a.name == name).values(present=False))
+    """Record that an agent is no longer declared: a tombstone stays, and its state is kept."""
+    work.execute(
+        update(tables.agent).where(_a.name == name).values(present=False, removed_at=work.now)
+    )
     work.record(EventKind.AGENT_REMOVED, SYSTEM, {}, agent=name)
+    row = find(work, name)
+    if row is not None:
+        work.record(EventKind.TOMBSTONE_ADDED, SYSTEM, {"tombstone": tombstone(row)}, agent=name)
+
+
+def purge(work: Writing, name: str, actor: Actor) -> int:
+    """Forget a tombstone; return the event's ``seq``."""
+    work.execute(delete(tables.agent).where(_a.name == name, _a.present.is_(False)))
+    return work.record(EventKind.TOMBSTONE_PURGED, actor, {}, agent=name)
+
+
+def tombstones(asking: Asking) -> Sequence[Row]:
+    """Give the agents that are gone and not purged, by name."""
+    return asking.execute(select(tables.agent).where(_a.present.is_(False)).order_by(_a.name)).all()
+
+
+def tombstone(row: Row, *, size: int | None = None) -> dict[str, Any]:
+    """Show an agent that is gone: what it was, since when, how many bytes it left."""
+    shape: dict[str, Any] = json.loads(row.shape_json)
+    return {
+        "name": row.name,
+        "role": shape.get("role"),
+        "description": shape.get("description"),
+        "removed_at": row.removed_at,
+        "bytes": size,
+    }
+
+
+def set_model(
+    work: Writing, name: str, model: str | None, actor: Actor, *, shown: str | None
+) -> int:
+    """Record the model that the operator wants for an agent; return the event's ``seq``.
+
+    ``shown`` is the one that its next turn uses, the declared one where none is wanted.
+    """
+    work.execute(update(tables.agent).where(_a.name == name).values(model=model))
+    return work.record(EventKind.AGENT_MODEL_CHANGED, actor, {"model": shown}, agent=name)
 
 
 def set_state(
@@ -72,6 +114,9 @@ def set_state(
         .where(_a.name == name)
         .values(state=state.value, reason=reason, since=work.now)
     )
+    if not row.present:
+        # Its box is still being cleared away; nobody shows it any more.
+        return True
     told = {"state": state.value, "reason": reason, "since": work.now, "session": session}
     work.record(EventKind.AGENT_STATE_CHANGED, SYSTEM, told, agent=name)
     return True
@@ -113,4 +158,16 @@ def shown(
         "status_at": row.status_at,
         "turn": dict(turn) if turn else None,
         "inbox": {state: counts.get(state, 0) for state in ("queued", "leased", "dead")},
+        "pauses": json.loads(row.pauses_json),
+        "held": {"by": row.held_by, "at": row.held_at} if row.held_by is not None else None,
+        "transient": None if row.replace_json is None else "restarting",
+        "model": row.model or shape.get("model"),
+        "context": _context(row),
+        "probe": json.loads(row.probe_json) if row.probe_json is not None else None,
     }
+
+
+def _context(row: Row) -> dict[str, int | None] | None:
+    if row.context_tokens is None:
+        return None
+    return {"tokens": row.context_tokens, "window": row.context_window}

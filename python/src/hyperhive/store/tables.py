@@ -97,6 +97,18 @@ class AgentRow(SQLModel, table=True):
     held_by: str | None = None
     held_at: float | None = None
     crashes_json: str = Field(default="[]", sa_type=Text)
+    pauses_json: str = Field(default="[]", sa_type=Text)
+    model: str | None = None
+    errands_json: str = Field(default="[]", sa_type=Text)
+    fresh: bool = False
+    note: str | None = Field(default=None, sa_type=Text)
+    incarnation: str | None = None
+    replace_json: str | None = Field(default=None, sa_type=Text)
+    context_tokens: int | None = None
+    context_window: int | None = None
+    refusals: int = 0
+    removed_at: float | None = None
+    probe_json: str | None = Field(default=None, sa_type=Text)
 
 
 class TurnRow(SQLModel, table=True):
@@ -106,6 +118,7 @@ class TurnRow(SQLModel, table=True):
     __table_args__: ClassVar[Any] = (
         Index("ix_turn_agent", "agent", "id"),
         Index("ix_turn_open", "ended_at", "agent", sqlite_where=text("ended_at IS NULL")),
+        Index("ix_turn_cost", "ended_at", "agent", sqlite_where=text("cost_usd IS NOT NULL")),
         {"sqlite_autoincrement": True},
     )
     id: int | None = Field(default=None, primary_key=True)
@@ -121,6 +134,9 @@ class TurnRow(SQLModel, table=True):
     cost_usd: float | None = None
     tools_json: str = Field(default="{}", sa_type=Text)
     messages_json: str = Field(default="[]", sa_type=Text)
+    kind: str = "work"
+    model: str | None = None
+    context_tokens: int | None = None
 
 
 class TurnEventRow(SQLModel, table=True):

@@ -8,7 +8,7 @@ from sqlalchemy import func, insert, select, update
 
 from hyperhive import bus
 from hyperhive.domain.events import EventKind
-from hyperhive.domain.turns import TurnOutcome
+from hyperhive.domain.turns import TurnKind, TurnOutcome
 from hyperhive.store import tables
 from hyperhive.store.transaction import Asking, Row, Writing, dumps
 
@@ -16,9 +16,17 @@ _t = tables.turn.c
 _v = tables.turn_event.c
 
 
-def offer(work: Writing, agent: str, session: str) -> int:
+def offer(
+    work: Writing,
+    agent: str,
+    session: str,
+    kind: TurnKind = TurnKind.WORK,
+    model: str | None = None,
+) -> int:
     """Open a turn for a session; it starts when the harness has its messages."""
     row = {
+        "kind": kind.value,
+        "model": model,
         "agent": agent,
         "session": session,
         "offered_at": work.now,
@@ -48,7 +56,13 @@ def start(work: Writing, row: Row, messages: Sequence[int]) -> None:
         .where(_t.id == row.id)
         .values(started_at=work.now, messages_json=dumps(list(messages)))
     )
-    told = {"id": row.id, "started_at": work.now, "messages": list(messages)}
+    told = {
+        "id": row.id,
+        "started_at": work.now,
+        "messages": list(messages),
+        "kind": row.kind,
+        "model": row.model,
+    }
     work.record(EventKind.TURN_STARTED, row.agent, told, agent=row.agent)
 
 
@@ -85,6 +99,12 @@ def end(
     if row.started_at is not None:
         work.record(EventKind.TURN_ENDED, row.agent, told, agent=row.agent)
     work.wake(bus.turn(row.id))
+
+
+def note_context(work: Writing, number: int, tokens: int | None) -> None:
+    """Note how large the model's context was at a turn's last inference."""
+    if tokens is not None:
+        work.execute(update(tables.turn).where(_t.id == number).values(context_tokens=tokens))
 
 
 def add_events(work: Writing, turn: int, events: Sequence[Mapping[str, Any]]) -> int:
@@ -142,6 +162,8 @@ def shown(row: Row) -> dict[str, Any]:
     return {
         "id": row.id,
         "agent": row.agent,
+        "kind": row.kind,
+        "model": row.model,
         "started_at": row.started_at,
         "ended_at": row.ended_at,
         "outcome": row.outcome,
@@ -151,6 +173,17 @@ def shown(row: Row) -> dict[str, Any]:
             "output_tokens": row.output_tokens,
             "cost_usd": row.cost_usd,
         },
+        "context_tokens": row.context_tokens,
         "tools": json.loads(row.tools_json),
         "messages": json.loads(row.messages_json),
     }
+
+
+def spent_since(asking: Asking, since: float, agent: str | None = None) -> float:
+    """Add up what turns that ended since then cost, in US dollars: the hive's, or one agent's."""
+    statement = select(func.coalesce(func.sum(_t.cost_usd), 0.0)).where(
+        _t.ended_at >= since, _t.cost_usd.is_not(None)
+    )
+    if agent is not None:
+        statement = statement.where(_t.agent == agent)
+    return float(asking.execute(statement).scalar() or 0.0)

@@ -15,9 +15,11 @@ from typing import Any, Final
 import uvicorn
 
 from hyperhive.surfaces.connections import BoundedConnection
+from hyperhive.surfaces.identity import AgentListener
 
 AGENT_SOCKET: Final = "agent.sock"
 ADMIN_SOCKET: Final = "admin.sock"
+AGENT_SOCKET_MODE: Final = 0o600
 BACKLOG: Final = 2048
 STOP_SECONDS: Final = 3.0
 
@@ -41,9 +43,28 @@ class Listeners:
 
     async def open_unix(self, path: Path, app: Any, *, mode: int) -> None:
         """Serve ``app`` on a socket file with these permissions."""
+        await self.close_unix(path)
         listening = _bind(path, mode)
         self._bound.append(path)
         await self._serve(path, app, listening)
+
+    async def close_unix(self, path: Path) -> None:
+        """Stop serving a socket file and remove it; one that is not served is left alone."""
+        served = self._serving.pop(path, None)
+        if served is None:
+            return
+        server, task = served
+        server.stop()
+        await asyncio.wait({task}, timeout=2 * STOP_SECONDS)
+        task.cancel()
+        path.unlink(missing_ok=True)
+        self._bound.remove(path)
+
+    async def open_agent(self, agent: str, app: Any) -> Path:
+        """Serve ``app`` on an agent's socket, and give its path."""
+        path = self.agent_socket(agent)
+        await self.open_unix(path, AgentListener(app, agent), mode=AGENT_SOCKET_MODE)
+        return path
 
     async def open_tcp(self, address: str, port: int, app: Any) -> tuple[str, int]:
         """Serve ``app`` on a TCP port (0: a free one) and return where it is."""

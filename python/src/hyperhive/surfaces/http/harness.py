@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from hyperhive.domain.errors import HiveError, InvalidError, NotFoundError
 from hyperhive.domain.turns import HEARTBEAT_SECONDS, WORK_WAIT_SECONDS_MAX, TurnEventKind
 from hyperhive.services.callers import Caller
+from hyperhive.services.pacing import Reported
 from hyperhive.services.sessions import Session, Sessions
 from hyperhive.services.turns import Turns
 from hyperhive.surfaces.bounds import NUMBER_MAX, Number
@@ -55,6 +56,7 @@ class Hello(_Request):
     """Who connects."""
 
     pid: Number
+    probe: dict[str, Any] | None = None
     version: str = Field(max_length=64)
 
 
@@ -106,6 +108,14 @@ class Usage(BaseModel):
     cost_usd: float | None = Field(default=None, ge=0, allow_inf_nan=False)
 
 
+class Context(BaseModel):
+    """How full the model's context was at the last inference, in tokens."""
+
+    model_config = ConfigDict(extra="forbid")
+    tokens: Number
+    window: Number | None = None
+
+
 class End(_Request):
     """How a turn ended."""
 
@@ -113,12 +123,16 @@ class End(_Request):
     error: str | None = Field(default=None, max_length=16 * 1024)
     usage: Usage | None = None
     tools: dict[ToolName, Number] = Field(default_factory=dict, max_length=200)
+    context: Context | None = None
+    resets_at: float | None = Field(default=None, allow_inf_nan=False)
+    alerts: list[Annotated[str, Field(max_length=2000)]] = Field(default=[], max_length=20)
 
 
 class HarnessEndpoint:
     """The harness part of an agent's socket, as an ASGI application.
 
-    ``briefing`` gives what a harness is told when it says hello: which driver, which prompt.
+    ``briefing`` gives what a harness is told when it says hello: which driver, which prompt;
+    ``looked_into`` takes what it found when it looked at its box from inside.
     """
 
     def __init__(
@@ -127,11 +141,13 @@ class HarnessEndpoint:
         turns: Turns,
         briefing: Callable[[str], dict[str, Any]],
         *,
+        looked_into: Callable[[str, object], Awaitable[None]],
         ping_seconds: float = PING_SECONDS,
     ) -> None:
         self._sessions = sessions
         self._turns = turns
         self._briefing = briefing
+        self._looked_into = looked_into
         self._ping_seconds = ping_seconds
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -191,6 +207,13 @@ class HarnessEndpoint:
             error=end.error,
             usage=end.usage.model_dump() if end.usage else {},
             tools=end.tools,
+            told=Reported(
+                error=end.error,
+                context_tokens=end.context.tokens if end.context else None,
+                context_window=end.context.window if end.context else None,
+                resets_at=end.resets_at,
+                alerts=tuple(end.alerts),
+            ),
         )
         return {"outcome": outcome.value}
 
@@ -198,6 +221,7 @@ class HarnessEndpoint:
         """Keep a harness's connection, and tell it what comes up, until either side ends it."""
         hello = _parse(Hello, request)
         session = await self._sessions.hello(agent, hello.session)
+        await self._looked_into(agent, hello.probe)
         try:
             headers = [(b"content-type", b"application/x-ndjson")]
             await send({"type": "http.response.start", "status": 200, "headers": headers})

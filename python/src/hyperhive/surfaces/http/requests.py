@@ -35,3 +35,28 @@ class RestoreBackup(Request):
     """Which backup to put in place of the present database."""
 
     path: str = Field(description="A file on the server's host.")
+
+
+class Reason(Request):
+    """Why, in the operator's words; it is shown and kept."""
+
+    reason: str = Field(default="", max_length=500)
+
+
+class ChooseModel(Request):
+    """The model of an agent's next turns; ``null`` is the declared one."""
+
+    model: str | None = Field(max_length=200)
+
+
+class RestartHive(Request):
+    """Which agents to restart (``null``: all that run), and why."""
+
+    agents: list[str] | None = Field(default=None, max_length=1000)
+    reason: str = Field(default="", max_length=500)
+
+
+class PlanFor(Request):
+    """A declaration to plan for (``null``: the present one)."""
+
+    path: str | None = Field(default=None, max_length=4096)

@@ -1,0 +1,159 @@
+"""The part of a server that runs boxes: which runtimes there are here, and what they should run.
+
+A kind of box that this machine cannot make costs an alert and the agents that are declared for
+it; they do not run in less of a box instead, and the others are not held up.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+
+from hyperhive import config
+from hyperhive.bus import LIFECYCLE
+from hyperhive.config import Hive, RuntimeKind
+from hyperhive.domain.errors import ConflictError, HiveError, NotFoundError
+from hyperhive.domain.instances import BoxSpec
+from hyperhive.domain.paths import HivePaths
+from hyperhive.domain.plan import Action, plan
+from hyperhive.domain.ports import Runtime
+from hyperhive.reconcile.loop import Reconciler
+from hyperhive.reconcile.specs import HARNESS, box_specs
+from hyperhive.runtimes import environment
+from hyperhive.runtimes.bubblewrap import BubblewrapRuntime
+from hyperhive.runtimes.choosing import ChoosingRuntime
+from hyperhive.runtimes.clocks import SystemClock
+from hyperhive.runtimes.limits import best_holder
+from hyperhive.runtimes.process import ProcessRuntime
+from hyperhive.runtimes.users import User, box_user
+from hyperhive.services.agents import Agents
+from hyperhive.services.conditions import RecordedConditions
+from hyperhive.store import Store, Writing, alerts
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Boxes:
+    """The boxes of a hive, as this process runs them; without ``kinds`` it runs none."""
+
+    store: Store
+    agents: Agents
+    harness: tuple[str, ...] = HARNESS
+    kinds: dict[str, Runtime] = field(default_factory=dict)
+    user: User | None = None
+    runtime: ChoosingRuntime | None = None
+    reconciler: Reconciler | None = None
+    fault: str | None = None
+    """Why there are no walls here, if there are none."""
+
+    def specs(self, hive: Hive | None = None) -> Mapping[str, BoxSpec]:
+        """Say what should run for a declaration, the present one if none is given."""
+        declared = hive if hive is not None else self.agents.hive
+        known = list(self.kinds) or [kind.value for kind in config.RUNNABLE_RUNTIMES]
+        return box_specs(declared, known, harness=self.harness)
+
+    async def planned(self, hive: Hive | None) -> tuple[Action, ...]:
+        """Say what would be done now if this were the declaration."""
+        runtime = self._running()
+        conditions = RecordedConditions(self.store, self.agents)
+        recorded, observed = await conditions.recorded(), await runtime.observe()
+        if self.reconciler is not None:
+            self.reconciler.wake()
+        return plan(self.specs(hive), recorded, observed, now=self.store.clock())
+
+    async def logs(self, name: str, lines: int) -> list[str]:
+        """Give what an agent's box printed last."""
+        if name not in self.agents.hive.agents:
+            raise NotFoundError("agent", name, self.agents.roster.members)
+        return await self._running().logs(name, lines)
+
+    async def refresh(self, name: str) -> None:
+        """Hand an agent's box its credentials as they are now, if it has any."""
+        spec = self.specs().get(name)
+        if spec is not None and spec.credentials and spec.paths.credentials(name).is_dir():
+            await asyncio.to_thread(environment.write_credentials, spec, self.user)
+
+    def _running(self) -> ChoosingRuntime:
+        if self.runtime is None:
+            raise ConflictError(
+                "This server runs no boxes.", "Ask the one that was started by `hyperhive up`."
+            )
+        return self.runtime
+
+
+def user_of_boxes() -> User | None:
+    """Give the user that boxes run as, or ``None`` where there is nobody to drop to."""
+    try:
+        return box_user()
+    except HiveError:
+        return None
+
+
+async def begin(
+    stack: AsyncExitStack, boxes: Boxes, *, operator: str, stop_agents: bool
+) -> asyncio.Task[None]:
+    """Start to run the boxes of a hive; the task goes on until it is cancelled."""
+    hive, clock = boxes.agents.hive, SystemClock()
+    paths = HivePaths(hive.state_dir, hive.run_dir)
+    process = ProcessRuntime(paths, clock, operator=operator)
+    stack.callback(process.close)
+    boxes.kinds[RuntimeKind.PROCESS.value] = process
+    fault = await asyncio.to_thread(BubblewrapRuntime.fault)
+    if fault is None:
+        holder = await asyncio.to_thread(lambda: best_holder(box_user()))
+        walls = BubblewrapRuntime(paths, clock, operator=operator, holder=holder)
+        stack.callback(walls.close)
+        boxes.kinds[RuntimeKind.BUBBLEWRAP.value] = walls
+    boxes.fault = fault
+    boxes.runtime = ChoosingRuntime(boxes.kinds)
+    await note_missing(boxes)
+    reconciler = Reconciler(
+        boxes.runtime, RecordedConditions(boxes.store, boxes.agents), boxes.specs, clock
+    )
+    boxes.reconciler = reconciler
+    if stop_agents:
+        stack.push_async_callback(reconciler.stop_all, "the hive stops")
+    return asyncio.create_task(_run(boxes.store, reconciler), name="reconciler")
+
+
+async def note_missing(boxes: Boxes) -> None:
+    """Tell of the agents that are declared for a kind of box that cannot be made here.
+
+    A server that runs no boxes has nothing to tell.
+    """
+    if boxes.runtime is None:
+        return
+    missing = {
+        agent.name: agent.runtime.value
+        for agent in boxes.agents.hive.enabled_agents
+        if agent.runtime.value not in boxes.kinds
+    }
+    text = ", ".join(f"{name} ({kind})" for name, kind in sorted(missing.items()))
+    if missing:
+        _log.warning("these agents do not run here: %s", text)
+
+    def job(work: Writing) -> None:
+        if missing:
+            why = boxes.fault or "this version cannot make these boxes"
+            said = f"These agents do not run, for their boxes cannot be made here: {text}. {why}"
+            alerts.raise_alert(work, "boxes", said, severity="error")
+        else:
+            alerts.clear_alert(work, "boxes")
+
+    await boxes.store.write(job)
+
+
+async def _run(store: Store, reconciler: Reconciler) -> None:
+    """Reconcile, and look at once when something about agents was recorded."""
+
+    async def wake() -> None:
+        with store.bus.watch(LIFECYCLE) as watch:
+            while True:
+                await watch.wait()
+                reconciler.wake()
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(wake())
+        group.create_task(reconciler.run())

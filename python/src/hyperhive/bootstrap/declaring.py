@@ -1,0 +1,147 @@
+"""The declaration while the hive runs: read anew when its file changes, or when asked to.
+
+What changed takes effect for whom it concerns and for nobody else: an agent that comes gets a
+socket and a box, one that goes leaves a tombstone, one whose settings changed is restarted. A
+file that is wrong changes nothing and is an alert.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final
+
+from hyperhive import config
+from hyperhive.bootstrap.boxes import Boxes, note_missing
+from hyperhive.bus import LIFECYCLE
+from hyperhive.config import DeclarationError, Hive
+from hyperhive.domain.errors import ConflictError
+from hyperhive.runtimes import environment
+from hyperhive.services.agents import Agents
+from hyperhive.store import Store, Writing, alerts
+
+WATCH_SECONDS: Final = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+class Declaring:
+    """Brings a changed declaration into force."""
+
+    def __init__(self, store: Store, agents: Agents, boxes: Boxes, source: Path | None) -> None:
+        self._store = store
+        self._agents = agents
+        self._boxes = boxes
+        self._source = source
+        self._seen = _mark(source)
+        self._busy = asyncio.Lock()
+        self.open_agent: Callable[[str], Awaitable[Path]] | None = None
+
+    async def watch(self) -> None:
+        """Apply the declaration whenever its file has changed, for ever."""
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            mark = await asyncio.to_thread(_mark, self._source)
+            if mark != self._seen:
+                try:
+                    await self.apply()
+                except (ConflictError, DeclarationError) as error:
+                    _log.warning("the declaration is not applied: %s", error)
+                except Exception:  # noqa: BLE001 - the loop outlives every error
+                    _log.exception("the declaration could not be applied")
+
+    async def apply(self) -> dict[str, Any]:
+        """Read the declaration anew and bring it into force.
+
+        Raises `DeclarationError`, with an alert, when it is wrong, and `ConflictError` when it moves
+        the hive's files; then nothing changes.
+        """
+        async with self._busy:
+            self._seen = _mark(self._source)
+            hive = await self._read(self._source)
+            known = self._agents.hive.agents
+            before = set(known)
+            await self._agents.declare(hive)
+            for name, agent in sorted(hive.agents.items()):
+                if name not in known or known[name].runtime is not agent.runtime:
+                    await self.let_in(name)
+            await note_missing(self._boxes)
+
+            def job(work: Writing) -> int:
+                alerts.clear_alert(work, "declaration")
+                work.wake(LIFECYCLE)
+                return work.seq
+
+            seq = await self._store.write(job)
+            gone = sorted(before - set(hive.agents))
+            _log.info("the declaration is applied")
+            added = sorted(set(hive.agents) - before)
+            return {"agents": {"added": added, "removed": gone}, "seq": seq}
+
+    async def plan(self, path: Path | None) -> dict[str, Any]:
+        """Say what would be done for the present declaration, or for that of a file."""
+        source = path if path is not None else self._source
+        hive = await asyncio.to_thread(config.load, source) if source is not None else None
+        actions = await self._boxes.planned(hive)
+        return {
+            "actions": [
+                {
+                    "action": type(action).__name__.lower(),
+                    "agent": action.name,
+                    "reason": action.reason,
+                }
+                for action in actions
+            ],
+            "warnings": config.unused(hive) if hive is not None else [],
+        }
+
+    async def let_in(self, name: str) -> None:
+        """Open an agent's socket, for whoever its box runs as."""
+        if self.open_agent is None:
+            return
+        spec = self._boxes.specs().get(name)
+        user = self._boxes.user
+        drops = spec is not None and spec.confinement.kind != "process"
+        drops = drops and user is not None and user.dropped_to
+        if drops and spec is not None:
+            await asyncio.to_thread(environment.make_directories, spec, user)
+        path = await self.open_agent(name)
+        if drops and user is not None:
+            os.chown(path, user.uid, user.gid)
+
+    async def _read(self, path: Path | None) -> Hive:
+        if path is None:
+            raise ConflictError(
+                "This hive was not started from a file.", "Start it by: hyperhive up"
+            )
+        try:
+            hive = await asyncio.to_thread(config.load, path)
+            self._refuse_a_move(hive)
+        except (ConflictError, DeclarationError) as error:
+            text = f"The declaration is not applied: {error}"
+            await self._store.write(
+                lambda work: alerts.raise_alert(work, "declaration", text, severity="error")
+            )
+            raise
+        return hive
+
+    def _refuse_a_move(self, hive: Hive) -> None:
+        """Raise `ConflictError` where the files of the hive would be elsewhere than its server."""
+        now = self._agents.hive
+        if (hive.state_dir, hive.run_dir) != (now.state_dir, now.run_dir):
+            raise ConflictError(
+                "stateDir and runDir cannot change while the hive runs.",
+                "Stop the hive, move its files, and start it again.",
+            )
+
+
+def _mark(path: Path | None) -> tuple[int, int, int] | None:
+    """Tell one state of a file from another."""
+    if path is None:
+        return None
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino

@@ -1,0 +1,297 @@
+"""The life of a server: it claims the state directory, opens the store, settles what the last run
+left, listens, watches, and takes all of it down again in the opposite order.
+"""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import shutil
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from hyperhive.bootstrap.boxes import Boxes, begin, user_of_boxes
+from hyperhive.bootstrap.declaring import Declaring
+from hyperhive.bus import Bus
+from hyperhive.config import Hive
+from hyperhive.domain.errors import UnavailableError
+from hyperhive.domain.paths import HivePaths
+from hyperhive.reconcile.loop import Reconciler
+from hyperhive.reconcile.specs import HARNESS
+from hyperhive.runtimes.processes import namespaces
+from hyperhive.services.agents import Agents
+from hyperhive.services.briefing import briefing
+from hyperhive.services.control import Control
+from hyperhive.services.disk import Disk
+from hyperhive.services.feed import Feed
+from hyperhive.services.logins import Logins
+from hyperhive.services.messages import Messages
+from hyperhive.services.recovery import Recovery
+from hyperhive.services.restarts import Restarts
+from hyperhive.services.sessions import Sessions
+from hyperhive.services.snapshot import Snapshots
+from hyperhive.services.stalls import Stalls
+from hyperhive.services.turns import Turns
+from hyperhive.services.upkeep import Upkeep
+from hyperhive.services.vault import Vault
+from hyperhive.services.walls import Walls
+from hyperhive.store import Store
+from hyperhive.store.store import locked
+from hyperhive.surfaces.agent_app import AgentApp
+from hyperhive.surfaces.http.api import Services
+from hyperhive.surfaces.http.app import operator_app
+from hyperhive.surfaces.http.gate import Gate
+from hyperhive.surfaces.http.harness import HarnessEndpoint
+from hyperhive.surfaces.http.lifecycle import Lifecycle
+from hyperhive.surfaces.identity import AdminListener
+from hyperhive.surfaces.listeners import Listeners
+from hyperhive.surfaces.mcp.endpoint import McpEndpoint
+from hyperhive.surfaces.mcp.server import McpServer
+from hyperhive.surfaces.mcp.tools import Toolbox
+
+SECRET_FILE: Final = "operator-secret"  # noqa: S105 - a file's name
+ADMIN_SOCKET_MODE: Final = 0o660
+
+
+@dataclass(slots=True)
+class Patience:
+    """How long this server waits before it acts on what does not happen, in seconds."""
+
+    stall: float = 60.0
+    hello: float = 90.0
+    look: float = 5.0
+
+
+@dataclass(slots=True)
+class Running:
+    """A hive that runs in this process."""
+
+    hive: Hive
+    store: Store
+    agents: Agents
+    messages: Messages
+    turns: Turns
+    sessions: Sessions
+    snapshots: Snapshots
+    control: Control
+    restarts: Restarts
+    stalls: Stalls
+    disk: Disk
+    listeners: Listeners
+    feed: Feed
+    vault: Vault
+    toolbox: Toolbox
+    boxes: Boxes
+    declaring: Declaring
+    url: str = ""
+
+    @property
+    def reconciler(self) -> Reconciler | None:
+        """What keeps the boxes as declared, where this process runs them."""
+        return self.boxes.reconciler
+
+
+@dataclass(slots=True)
+class _Tasks:
+    """What runs beside everything else until the hive stops."""
+
+    stack: contextlib.AsyncExitStack
+    running: list[asyncio.Task[None]] = field(default_factory=list)
+
+    def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        self.keep(asyncio.create_task(work, name=name))
+
+    def keep(self, task: asyncio.Task[None]) -> None:
+        async def end() -> None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+        self.stack.push_async_callback(end)
+
+
+@asynccontextmanager
+async def running(
+    hive: Hive,
+    *,
+    with_agents: bool,
+    clock: Callable[[], float] = time.time,
+    stop_agents: bool = True,
+    source: Path | None = None,
+    harness: tuple[str, ...] = HARNESS,
+    patience: Patience | None = None,
+) -> AsyncIterator[Running]:
+    """Run a hive until the block is left.
+
+    ``with_agents`` also runs their boxes, and ends them at the end if ``stop_agents``; otherwise
+    they go on and the next server finds them. ``source`` is the declaration's file, which is read
+    anew when it changes. Raises `ConflictError` when another server has the state directory,
+    `UnavailableError` when a socket or port cannot be had.
+    """
+    lock = await asyncio.to_thread(locked, hive.state_dir)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.callback(os.close, lock)
+        bus = Bus()
+        store = await Store.open(hive.state_dir, bus, clock=clock)
+        stack.push_async_callback(store.close)
+        run, recovery, logins = await _assemble(hive, store, source, harness, patience)
+        gate, agent_app, operator = await _surfaces(stack, run, logins)
+        left_over = await recovery.begin()
+        await run.snapshots.begin()
+
+        async def close() -> None:
+            await recovery.stopping()
+            run.sessions.close()
+            await run.listeners.close(while_closing=bus.close)
+
+        stack.push_async_callback(close)
+        run.declaring.open_agent = lambda name: run.listeners.open_agent(name, agent_app)
+        run.url = await _listen(hive, run, operator, gate)
+        run.vault.base_url = run.url
+        tasks = _Tasks(stack)
+        tasks.start(recovery.settle(left_over), "settling")
+        tasks.start(Upkeep(store, run.messages).run(hive), "upkeep")
+        tasks.start(run.disk.run(), "disk")
+        tasks.start(run.restarts.run(), "restarts")
+        if with_agents:
+            where = run.url.removeprefix("http://")
+            tasks.keep(await begin(stack, run.boxes, operator=where, stop_agents=stop_agents))
+            tasks.start(run.stalls.run((patience or Patience()).look), "stalls")
+        if source is not None:
+            tasks.start(run.declaring.watch(), "declaration")
+        yield run
+
+
+async def _assemble(
+    hive: Hive,
+    store: Store,
+    source: Path | None,
+    harness: tuple[str, ...],
+    patience: Patience | None,
+) -> tuple[Running, Recovery, Logins]:
+    """Build the services of a hive."""
+    waits = patience or Patience()
+    agents = Agents(store, hive)
+    await agents.declare(hive)
+    messages, turns, sessions = (
+        Messages(store, agents),
+        Turns(store, agents),
+        Sessions(store, agents),
+    )
+    recovery = Recovery(store, agents, turns, sessions)
+    logins = Logins(store, await asyncio.to_thread(_secret_file, hive))
+    vault, snapshots = Vault(store, logins), Snapshots(store, agents)
+    boxes = Boxes(store, agents, harness=harness, user=user_of_boxes())
+    listeners = Listeners(hive.run_dir)
+
+    async def settled() -> None:
+        await recovery.start_over()
+        await snapshots.begin()
+
+    vault.settled = settled
+    run = Running(
+        hive=hive,
+        store=store,
+        agents=agents,
+        messages=messages,
+        turns=turns,
+        sessions=sessions,
+        snapshots=snapshots,
+        control=Control(store, agents, sessions),
+        restarts=Restarts(store, agents, sessions),
+        stalls=Stalls(
+            store, agents, sessions, turns, stall_seconds=waits.stall, hello_seconds=waits.hello
+        ),
+        disk=Disk(store, agents),
+        listeners=listeners,
+        feed=Feed(store),
+        vault=vault,
+        toolbox=Toolbox(store, agents, messages),
+        boxes=boxes,
+        declaring=Declaring(store, agents, boxes, source),
+    )
+    return run, recovery, logins
+
+
+async def _surfaces(
+    stack: contextlib.AsyncExitStack, run: Running, logins: Logins
+) -> tuple[Gate, AgentApp, object]:
+    """Build what answers requests."""
+    services = Services(
+        run.store, run.agents, run.messages, run.turns, run.snapshots, run.feed, run.vault
+    )
+    lifecycle = Lifecycle(
+        control=run.control,
+        restarts=run.restarts,
+        disk=run.disk,
+        plan=run.declaring.plan,
+        apply=run.declaring.apply,
+        logs=run.boxes.logs,
+        forget=lambda name: _forget(run, name),
+        refresh=run.boxes.refresh,
+    )
+    operator = operator_app(services, logins, lifecycle)
+    mcp = McpServer(run.toolbox)
+    await stack.enter_async_context(mcp.running())
+    walls = Walls(run.store, run.boxes.specs, namespaces())
+    agent_app = AgentApp(
+        McpEndpoint(mcp, run.messages),
+        HarnessEndpoint(
+            run.sessions,
+            run.turns,
+            lambda name: briefing(run.agents.hive, name),
+            looked_into=walls.judge,
+        ),
+    )
+    return Gate(operator, logins), agent_app, operator
+
+
+async def _listen(hive: Hive, run: Running, operator: object, gate: Gate) -> str:
+    """Open every socket and return the address of the operator's page."""
+    where = hive.operator
+    listeners = run.listeners
+    try:
+        for name in hive.agents:
+            await run.declaring.let_in(name)
+        await listeners.open_unix(
+            listeners.admin_socket, AdminListener(operator), mode=ADMIN_SOCKET_MODE
+        )
+        address, port = await listeners.open_tcp(where.address, where.port, gate)
+    except OSError as error:
+        raise UnavailableError(
+            f"A socket of the hive cannot be opened: {error}.",
+            f"See that {hive.run_dir} can be written and that port {where.port} of "
+            f"{where.address} is free, or set operator.port.",
+        ) from error
+    gate.guard(address, port, where.hosts)
+    shown = f"[{address}]" if ":" in address else address
+    return f"http://{shown}:{port}"
+
+
+def _secret_file(hive: Hive) -> Path:
+    """Give the operator's secret file; one of our own is made when none is declared."""
+    if hive.operator.secret_file is not None:
+        return hive.operator.secret_file
+    path = hive.state_dir / SECRET_FILE
+    if not path.exists():
+        opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(opened, "w", encoding="utf-8") as file:
+            file.write(secrets.token_urlsafe(32) + "\n")
+    return path
+
+
+async def _forget(run: Running, name: str) -> None:
+    """Close the socket of an agent that is gone, and remove its files."""
+    await run.listeners.close_unix(run.listeners.agent_socket(name))
+    paths = HivePaths(run.hive.state_dir, run.hive.run_dir)
+
+    def remove() -> None:
+        for place in (paths.state(name).parent, paths.home(name), paths.run(name)):
+            shutil.rmtree(place, ignore_errors=True)
+        paths.log(name).unlink(missing_ok=True)
+
+    await asyncio.to_thread(remove)

@@ -1,0 +1,217 @@
+"""What the operator decides about agents at run time: hold, pause, cancel, model.
+
+Every decision is recorded, shown beside what is declared, and survives restarts; it never edits
+the declaration. What it takes to carry it out (a box to stop, a turn to end) follows from the
+record: the reconciler and the harness look at it, and a lost wake-up costs latency only.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from hyperhive.domain.actors import Actor
+from hyperhive.domain.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
+from hyperhive.domain.pauses import Cause, Pause
+from hyperhive.domain.turns import TurnKind
+from hyperhive.services.agents import Agents
+from hyperhive.services.sessions import Sessions
+from hyperhive.store import Row, Store, Writing, alerts, audit, lifecycle, turns
+from hyperhive.store import agents as rows
+
+MODEL_CHARS_MAX: Final = 200
+
+
+class Control:
+    """The operator's hand on the agents."""
+
+    def __init__(self, store: Store, agents: Agents, sessions: Sessions) -> None:
+        self._store = store
+        self._agents = agents
+        self._sessions = sessions
+
+    async def stop(self, operator: Actor, name: str, *, via: str) -> dict[str, Any]:
+        """Hold an agent: its box is stopped and stays so until it is started again."""
+
+        def act(work: Writing, row: Row) -> None:
+            if row.held_by is None:
+                lifecycle.hold(work, row, operator)
+
+        return await self._do(operator, "stop", name, via, act)
+
+    async def start(self, operator: Actor, name: str, *, via: str) -> dict[str, Any]:
+        """Let an agent run again, whatever stopped it: a hold, a crash loop, a missing login."""
+
+        def act(work: Writing, row: Row) -> None:
+            if not self._agents.hive.agents[name].enable:
+                raise ConflictError(
+                    f"{name} is not enabled.", f"Set agents.{name}.enable in the declaration."
+                )
+            lifecycle.unhold(work, row, operator)
+            lifecycle.resume(work, row, Cause.LOGIN, operator)
+
+        return await self._do(operator, "start", name, via, act)
+
+    async def cancel_turn(self, operator: Actor, name: str, *, via: str) -> dict[str, Any]:
+        """End the turn that an agent runs; its messages come again, no attempt is counted."""
+
+        cancelled: list[int] = []
+
+        def act(work: Writing, row: Row) -> None:
+            open_now = turns.open_turns(work, row.name)
+            if not open_now:
+                raise ConflictError(f"{name} runs no turn.", "There is nothing to cancel.")
+            cancelled.extend(turn.id for turn in open_now)
+
+        done = await self._do(operator, "cancel_turn", name, via, act)
+        for turn in cancelled:
+            self._tell_cancel(name, turn, "the operator cancelled it")
+        return done
+
+    async def compact(self, operator: Actor, name: str, *, via: str) -> dict[str, Any]:
+        """Have an agent compact its context before its next work, after the turn that runs."""
+
+        def act(work: Writing, row: Row) -> None:
+            present = lifecycle.errands_of(row)
+            if TurnKind.COMPACT not in present:
+                lifecycle.set_errands(work, name, (*present, TurnKind.COMPACT))
+
+        return await self._do(operator, "compact", name, via, act)
+
+    async def new_session(self, operator: Actor, name: str, *, via: str) -> dict[str, Any]:
+        """Have an agent's next turn begin a new session of its client, without the old context."""
+
+        def act(work: Writing, row: Row) -> None:
+            lifecycle.change(work, row.name, fresh=True, errands_json="[]")
+            lifecycle.note_context(work, row, None, row.context_window)
+
+        return await self._do(operator, "new_session", name, via, act)
+
+    async def set_model(
+        self, operator: Actor, name: str, model: str | None, *, via: str
+    ) -> dict[str, Any]:
+        """Have an agent use another model from its next turn on; ``None``: the declared one."""
+        if model is not None and not 0 < len(model) <= MODEL_CHARS_MAX:
+            raise InvalidError(f"A model's name has 1 to {MODEL_CHARS_MAX} characters.")
+
+        declared = self._agents.hive.agents.get(name)
+
+        def act(work: Writing, row: Row) -> None:
+            shown = model or (declared.driver.model if declared is not None else None)
+            rows.set_model(work, row.name, model, operator, shown=shown)
+
+        return await self._do(operator, "model", name, via, act, {"model": model})
+
+    async def pause(
+        self, operator: Actor, name: str | None, *, via: str, reason: str = ""
+    ) -> dict[str, Any]:
+        """Start no further turn, of one agent or (``name`` is ``None``) of the whole hive."""
+        new = Pause(Cause.OPERATOR, reason or "paused by the operator", self._store.clock())
+
+        def act(work: Writing, row: Row) -> None:
+            lifecycle.pause(work, row, new, operator)
+
+        if name is not None:
+            return await self._do(operator, "pause", name, via, act)
+        names = self._agents.roster.members
+        return await self._do_hive(
+            operator, "pause", via, lambda work: lifecycle.pause_hive(work, new, names, operator)
+        )
+
+    async def resume(self, operator: Actor, name: str | None, *, via: str) -> dict[str, Any]:
+        """Start turns again; ends the operator's pause and one for spending or a missing login."""
+        causes = (Cause.OPERATOR, Cause.SPEND, Cause.LOGIN, Cause.RATE_LIMIT)
+
+        def act(work: Writing, row: Row) -> None:
+            for cause in causes:
+                lifecycle.resume(work, row, cause, operator)
+            lifecycle.change(work, row.name, refusals=0)
+            alerts.clear_alert(work, f"login:{row.name}")
+            alerts.clear_alert(work, f"spend:{row.name}")
+
+        if name is not None:
+            return await self._do(operator, "resume", name, via, act)
+        names = self._agents.roster.members
+
+        def act_on_hive(work: Writing) -> None:
+            for cause in causes:
+                lifecycle.resume_hive(work, cause, names, operator)
+            alerts.clear_alert(work, "spend")
+
+        return await self._do_hive(operator, "resume", via, act_on_hive)
+
+    async def purge(self, operator: Actor, name: str, *, via: str) -> dict[str, Any]:
+        """Forget an agent that is gone; its files are the caller's to remove before.
+
+        Raises `ConflictError` while an agent of that name exists.
+        """
+        _only_operator(operator, "purge")
+
+        def job(work: Writing) -> dict[str, Any]:
+            row = rows.find(work, name)
+            if row is None:
+                raise NotFoundError("tombstone", name)
+            if row.present:
+                raise ConflictError(f"{name} is an agent of the hive.", "Remove it first.")
+            seq = rows.purge(work, name, operator)
+            audit.add(work, actor=operator.name, via=via, verb="purge", subject=f"agent:{name}")
+            return {"agent": name, "did": "purge", "seq": seq}
+
+        return await self._store.write(job)
+
+    def destroy(self, name: str) -> None:
+        """Refuse: what is declared is not for any API to remove."""
+        if name not in self._agents.hive.agents:
+            raise NotFoundError("agent", name, self._agents.roster.members)
+        raise ForbiddenError(
+            f"{name} is declared, and the declaration is not changed from here.",
+            f"Remove agents.{name} from the declaration; its state is then kept as a tombstone.",
+        )
+
+    def _tell_cancel(self, name: str, turn: int, reason: str) -> None:
+        session = self._sessions.of(name)
+        if session is not None:
+            session.tell({"type": "command", "verb": "cancel", "turn": turn, "reason": reason})
+
+    async def _do(
+        self,
+        operator: Actor,
+        verb: str,
+        name: str,
+        via: str,
+        act: Callable[[Writing, Row], None],
+        detail: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        _only_operator(operator, verb)
+
+        def job(work: Writing) -> dict[str, Any]:
+            row = rows.find(work, name)
+            if row is None or not row.present:
+                raise NotFoundError("agent", name, self._agents.roster.members)
+            act(work, row)
+            audit.add(
+                work,
+                actor=operator.name,
+                via=via,
+                verb=verb,
+                subject=f"agent:{name}",
+                detail=detail,
+            )
+            return {"agent": name, "did": verb, "seq": work.seq}
+
+        return await self._store.write(job)
+
+    async def _do_hive(
+        self, operator: Actor, verb: str, via: str, act: Callable[[Writing], object]
+    ) -> dict[str, Any]:
+        _only_operator(operator, verb)
+
+        def job(work: Writing) -> dict[str, Any]:
+            act(work)
+            audit.add(work, actor=operator.name, via=via, verb=verb, subject="hive")
+            return {"agent": None, "did": verb, "seq": work.seq}
+
+        return await self._store.write(job)
+
+
+def _only_operator(actor: Actor, verb: str) -> None:
+    if not actor.is_operator:
+        raise ForbiddenError(f"Only the operator may {verb} an agent.")
