@@ -131,7 +131,7 @@ class Restarts:
             record = lifecycle.rollout(work)
             if record is None:
                 return False
-            rollout = read(record)
+            rollout = began = read(record)
             while True:
                 before = rollout
                 seen = self._seen(work)
@@ -144,7 +144,7 @@ class Restarts:
                     break
             if rollout.phase is Phase.FINISHED:
                 lifecycle.set_rollout(work, None)
-            elif stored(rollout) != record:
+            elif rollout != began:
                 lifecycle.set_rollout(work, stored(rollout))
             return True
 

@@ -19,6 +19,8 @@ from hyperhive.services.turns import finish
 from hyperhive.store import Store, Writing, turns
 
 COMMANDS_WAITING_MAX: Final = 100
+CONNECTED: Final = frozenset(set(AgentState) - {AgentState.STOPPING, AgentState.STOPPED})
+"""States in which the end of a connection is news: of one that is being stopped it is expected."""
 
 
 @dataclass(slots=True, eq=False)
@@ -105,9 +107,10 @@ class Sessions:
         def job(work: Writing) -> None:
             for row in turns.open_turns(work, session.agent):
                 finish(work, row, TurnOutcome.DIED, "the connection to its harness was lost")
-            self._agents.note_state(
-                work, session.agent, AgentState.STARTING, "its harness is not connected"
-            )
+            if self._agents.state_of(session.agent) in CONNECTED:
+                self._agents.note_state(
+                    work, session.agent, AgentState.STARTING, "its harness is not connected"
+                )
 
         await self._store.write(job)
 
