@@ -6,8 +6,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -17,22 +16,11 @@ import pytest
 from hyperhive.cli.main import main
 from hyperhive.cli.program import SECTIONS, hyperhive
 from tests.promises import promise
+from tests.surfaces.cli_answers import Ran, Run, a_message, a_pause, a_rollout, a_snapshot, an_event
 from tests.surfaces.fake_hive import Answer, FakeHive, Stream, fake_hive, problem
 
 DOCS = Path(__file__).parents[2] / "docs" / "cli.md"
 COMMANDS = [name for section in SECTIONS.values() for name in section]
-
-
-@dataclass(frozen=True)
-class Ran:
-    """How a command ended, and what it said."""
-
-    status: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Ran]
 
 
 @pytest.fixture(autouse=True)
@@ -64,36 +52,6 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 def ask(run: Run, server: FakeHive) -> Run:
     """Run a command against the scripted server."""
     return lambda *arguments: run("--socket", server.address, *arguments)
-
-
-def a_message(number: int = 7, **other: object) -> dict[str, object]:
-    return {
-        "id": number, "from": "queen", "to": "bob", "at": 1.0, "in_reply_to": None,
-        "broadcast": False, "state": "queued", "attempts": 0, "redelivered": False,
-        "not_before": None, "reason": None, "preview": "hello", "size": 5, "read_at": None, **other,
-    }  # fmt: skip
-
-
-def an_event(seq: int, kind: str = "message_read", **data: object) -> dict[str, object]:
-    return {
-        "seq": seq, "at": 1.0, "kind": kind, "agent": "bob", "actor": "bob",
-        "data": data or {"id": seq},
-    }  # fmt: skip
-
-
-def a_snapshot(**other: object) -> dict[str, object]:
-    agent = {
-        "name": "bob", "role": "worker", "description": "", "declared": True, "driver": "scripted",
-        "runtime": "process", "state": "busy", "reason": None, "since": 1.0,
-        "status": "reading", "status_at": 1.0, "turn": {"id": 4, "started_at": 1.0},
-        "inbox": {"queued": 2, "leased": 1, "dead": 0},
-    }  # fmt: skip
-    return {
-        "seq": 5, "epoch": "e1", "at": 100.0,
-        "hive": {"name": "demo", "version": "0.1.0", "started_at": 10.0},
-        "agents": [agent], "messages": [], "dead": [], "operator": {"unread": 3}, "alerts": [],
-        **other,
-    }  # fmt: skip
 
 
 def a_stream(*seqs: int) -> Stream:
@@ -199,10 +157,50 @@ def test_status_shows_agents_alerts_and_dead_messages(ask: Run, server: FakeHive
 
     out = ask("status").out
 
-    assert re.search(r"^bob +worker +scripted +busy +\S+ \S+ +4 +3 +0 +reading$", out, re.MULTILINE)
+    row = r"^bob +worker +scripted +- +busy +\S+ \S+ +4 +3 +0 +- +reading$"
+    assert re.search(row, out, re.MULTILINE)
     assert "3 unread" in out
     assert "low disk" in out
     assert re.search(r"dead messages: 12\b", out)
+
+
+def test_status_shows_what_keeps_an_agent_from_working(ask: Run, server: FakeHive) -> None:
+    facts = {
+        "held": {"by": "operator", "at": 1.0},
+        "pauses": [a_pause(), a_pause(cause="rate_limit", reason="over", until=99.0)],
+        "transient": "restarting",
+        "model": "sonnet",
+        "context": {"tokens": 86_000, "window": 200_000},
+    }
+    server.answers("GET", "/api/state", Answer(a_snapshot(agent_facts=facts)))
+
+    out = ask("status").out
+
+    assert re.search(r"scripted +sonnet +busy .* 43% +restarting; held by operator since", out)
+    assert "paused: too hot; reading" in out
+    assert "over" not in out
+
+
+def test_status_shows_how_the_whole_hive_stands(ask: Run, server: FakeHive) -> None:
+    rollout = a_rollout(
+        phase="others",
+        restarted=["queen"],
+        going={"alice": {"incarnation": "x", "deadline": 1.0}},
+        waiting=["bob"],
+    )
+    gone = {
+        "name": "eve", "role": "worker", "description": "Listened.", "removed_at": 1.0,
+        "bytes": 3 * 2**20,
+    }  # fmt: skip
+    facts = {"pauses": [a_pause()], "rollout": rollout, "spent_today_usd": 1.5}
+    server.answers("GET", "/api/state", Answer(a_snapshot(hive_facts=facts, tombstones=[gone])))
+
+    out = ask("status").out
+
+    assert "1.50 USD today" in out
+    assert "The hive is paused: too hot" in out
+    assert "new broom; 1 of 3 back; being restarted: alice; waiting: bob" in out
+    assert re.search(r"eve +worker .* 3.0 MiB +Listened\.$", out, re.MULTILINE)
 
 
 def test_a_hive_that_does_not_run_is_one_line_that_says_what_to_start(
@@ -536,7 +534,7 @@ def test_a_login_link_is_printed_alone(ask: Run, server: FakeHive) -> None:
 
 def test_the_demo_ends_with_its_own_status(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     module = ModuleType("hyperhive.demo")
-    module.main = lambda headless, directory, port: 3 if (headless, port) == (True, 0) else 0  # type: ignore[attr-defined] # a stand-in
+    module.main = lambda headless, directory, port, **_: 3 if (headless, port) == (True, 0) else 0  # type: ignore[attr-defined] # a stand-in
     monkeypatch.setitem(sys.modules, "hyperhive.demo", module)
     monkeypatch.setattr("hyperhive.demo", module, raising=False)
 

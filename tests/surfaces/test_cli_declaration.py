@@ -108,6 +108,61 @@ def test_doctor_only_warns_where_there_is_no_declaration(
     assert "hyperhive init" in capsys.readouterr().out
 
 
+def the_findings(capsys: Capture) -> dict[str, tuple[str, str]]:
+    main(["doctor", "--json"])
+    told = json.loads(capsys.readouterr().out)["checks"]
+    return {check["name"]: (check["level"], check["said"]) for check in told}
+
+
+def a_declaration(tmp_path: Path, agent: str) -> None:
+    (tmp_path / "hive.toml").write_text(
+        'stateDir = "state"\nrunDir = "run"\n[agents.queen]\nrole = "manager"\n' + agent
+    )
+
+
+@promise("C2")
+def test_doctor_says_why_no_box_can_be_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    a_declaration(
+        tmp_path, 'runtime = "bubblewrap"\ndriver = { kind = "command", command = ["x"] }'
+    )
+    monkeypatch.setattr(machine, "program_path", lambda *_: "/bin/it")
+    monkeypatch.setattr(machine, "boxes_fault", lambda: "Namespaces are off.")
+
+    assert the_findings(capsys)["boxes"] == ("fail", "Namespaces are off.")
+
+
+def test_doctor_tries_no_box_where_there_is_no_bubblewrap(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setattr(machine, "program_path", lambda *_: None)
+    monkeypatch.setattr(machine, "boxes_fault", pytest.fail)
+
+    assert "boxes" not in the_findings(capsys)
+
+
+def test_doctor_looks_for_an_agents_program_where_the_agent_will(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    a_declaration(
+        tmp_path,
+        'driver = { kind = "claude", command = ["my-claude"] }\nenvironment = { PATH = "/opt" }\n',
+    )
+    asked: list[tuple[object, ...]] = []
+
+    def look(*place: object) -> None:
+        asked.append(place)
+
+    monkeypatch.setattr(machine, "program_path", look)
+
+    level, said = the_findings(capsys)["my-claude"]
+
+    assert level == "fail"
+    assert "queen" in said
+    assert ("my-claude", "/opt") in asked
+
+
 @pytest.mark.parametrize(
     ("check", "level"),
     [
@@ -125,6 +180,10 @@ def test_doctor_only_warns_where_there_is_no_declaration(
         (lambda: checks.program_check(a_program(is_needed=True)), Level.FAIL),
         (lambda: checks.program_check(a_program(is_needed=False)), Level.OK),
         (lambda: checks.program_check(a_program(is_needed=None)), Level.WARN),
+        (lambda: checks.boxes_check(None, is_needed=True), Level.OK),
+        (lambda: checks.boxes_check("No.", is_needed=True), Level.FAIL),
+        (lambda: checks.boxes_check("No.", is_needed=None), Level.WARN),
+        (lambda: checks.boxes_check("No.", is_needed=False), Level.OK),
         (lambda: checks.disk_check(50 * checks.GIB, 100 * checks.GIB), Level.OK),
         (lambda: checks.disk_check(4 * checks.GIB, 100 * checks.GIB), Level.WARN),
         (lambda: checks.disk_check(900 * checks.MIB, 2 * checks.GIB), Level.WARN),

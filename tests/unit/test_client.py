@@ -34,6 +34,8 @@ from tests.surfaces.fake_hive import (
     problem,
 )
 
+REASON = {"reason": "r"}
+
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[FakeHive]:
@@ -123,6 +125,32 @@ def _tool(content: object, value: object) -> dict[str, object]:
             None,
         ),
         (lambda c: c.audit(limit=2), "GET", "/api/audit?limit=2", None),
+        (lambda c: c.stop("a/b"), "POST", "/api/agents/a%2Fb/stop", {}),
+        (lambda c: c.start("bob"), "POST", "/api/agents/bob/start", {}),
+        (lambda c: c.restart("bob", reason="r"), "POST", "/api/agents/bob/restart", REASON),
+        (lambda c: c.rebuild("bob"), "POST", "/api/agents/bob/rebuild", {}),
+        (lambda c: c.cancel_turn("bob"), "POST", "/api/agents/bob/cancel-turn", {}),
+        (lambda c: c.compact("bob"), "POST", "/api/agents/bob/compact", {}),
+        (lambda c: c.new_session("bob"), "POST", "/api/agents/bob/new-session", {}),
+        (lambda c: c.set_model("bob", "m"), "POST", "/api/agents/bob/model", {"model": "m"}),
+        (lambda c: c.set_model("bob", None), "POST", "/api/agents/bob/model", {"model": None}),
+        (lambda c: c.pause("bob", reason="r"), "POST", "/api/agents/bob/pause", REASON),
+        (lambda c: c.pause(reason="r"), "POST", "/api/hive/pause", REASON),
+        (lambda c: c.resume("bob"), "POST", "/api/agents/bob/resume", {}),
+        (lambda c: c.resume(), "POST", "/api/hive/resume", {}),
+        (lambda c: c.destroy("bob"), "POST", "/api/agents/bob/destroy", {}),
+        (lambda c: c.purge("bob"), "POST", "/api/tombstones/bob/purge", {}),
+        (lambda c: c.restart_hive(), "POST", "/api/hive/restart", {"agents": None}),
+        (
+            lambda c: c.restart_hive(("bob", "eve"), reason="r"),
+            "POST",
+            "/api/hive/restart",
+            {"agents": ["bob", "eve"], **REASON},
+        ),
+        (lambda c: c.plan(), "GET", "/api/plan", None),
+        (lambda c: c.plan(Path("/h.toml")), "POST", "/api/plan", {"path": "/h.toml"}),
+        (lambda c: c.apply(), "POST", "/api/apply", {}),
+        (lambda c: c.logs("bob", lines=5), "GET", "/api/agents/bob/logs?lines=5", None),
         (lambda c: c.login_link(), "POST", "/api/login-link", None),
         (lambda c: c.backup(), "POST", "/api/backup", {}),
         (lambda c: c.restore("/b.db"), "POST", "/api/restore", {"path": "/b.db"}),

@@ -110,6 +110,18 @@ def program_check(program: Program) -> Check:
     return Check(program.name, Level.OK, f"{said}, which this hive does not use")
 
 
+def boxes_check(fault: str | None, *, is_needed: bool | None) -> Check:
+    """Judge why bubblewrap can make no box, if so, by whether somebody needs one."""
+    if fault is None:
+        return Check("boxes", Level.OK, "bubblewrap makes them here")
+    remedy = "Mend that, or choose another `runtime`."
+    if is_needed:
+        return Check("boxes", Level.FAIL, fault, remedy)
+    if is_needed is None:
+        return Check("boxes", Level.WARN, fault, f"If you want the runtime bubblewrap: {remedy}")
+    return Check("boxes", Level.OK, f"{fault} This hive uses none.")
+
+
 def disk_check(free_bytes: int, total_bytes: int) -> Check:
     """Judge the room where ``stateDir`` lies, by the bounds the running hive keeps."""
     share = free_bytes / total_bytes if total_bytes else 0.0

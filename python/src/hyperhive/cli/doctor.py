@@ -1,7 +1,7 @@
 """``hyperhive doctor``: what is missing on this machine, and what to do."""
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -13,7 +13,13 @@ from hyperhive.cli.settings import ADMIN_SOCKET, Settings
 from hyperhive.domain.errors import HiveError
 
 if TYPE_CHECKING:
-    from hyperhive.config import Hive
+    from hyperhive.config import Agent, Hive
+
+_CLIENTS: Final = {
+    "claude": "install Claude Code (npm: @anthropic-ai/claude-code)",
+    "codex": "install Codex (npm: @openai/codex)",
+}
+"""The drivers that run a program of somebody else, each with how to get it."""
 
 
 @click.command(cls=HiveCommand)
@@ -77,28 +83,45 @@ def _places(hive: "Hive") -> Iterator[Check]:
 
 
 def _programs(hive: "Hive | None") -> Iterator[Check]:
-    runtimes = {str(agent.runtime) for agent in hive.enabled_agents} if hive else set[str]()
-    drivers = {str(agent.driver.kind) for agent in hive.enabled_agents} if hive else set[str]()
+    agents = hive.enabled_agents if hive else ()
+    runtimes = {str(agent.runtime) for agent in agents}
+    drivers = {str(agent.driver.kind) for agent in agents}
 
     def needed(is_used: bool) -> bool | None:  # noqa: FBT001 - a value, not a switch
         return is_used if hive else None
 
-    for name, purpose, is_used, remedy in (
-        ("bwrap", "the runtime bubblewrap", "bubblewrap" in runtimes, "install bubblewrap"),
-        ("git", "the forge", False, "install git"),
-        (
-            "node",
-            "the drivers claude and codex",
-            bool(drivers & {"claude", "codex"}),
-            "install Node.js",
-        ),
-        (
-            "claude",
-            "the driver claude",
-            "claude" in drivers,
-            "install Claude Code (npm: @anthropic-ai/claude-code)",
-        ),
-        ("codex", "the driver codex", "codex" in drivers, "install Codex (npm: @openai/codex)"),
+    in_boxes = needed("bubblewrap" in runtimes)
+    bwrap = machine.program_path("bwrap")
+    yield checks.program_check(
+        Program("bwrap", bwrap, "the runtime bubblewrap", in_boxes, "install bubblewrap.")
+    )
+    if bwrap is not None:
+        yield checks.boxes_check(machine.boxes_fault(), is_needed=in_boxes)
+    for name, purpose, is_used in (
+        ("git", "the forge", False),
+        ("node", "the drivers claude and codex", bool(drivers & set(_CLIENTS))),
     ):
-        program = Program(name, machine.program_path(name), purpose, needed(is_used), f"{remedy}.")
-        yield checks.program_check(program)
+        path = machine.program_path(name)
+        remedy = f"install {'Node.js' if name == 'node' else name}."
+        yield checks.program_check(Program(name, path, purpose, needed(is_used), remedy))
+    for kind, remedy in _CLIENTS.items():
+        users = [agent for agent in agents if str(agent.driver.kind) == kind]
+        if users:
+            yield from _clients(users, kind, remedy)
+        else:
+            path = machine.program_path(kind)
+            purpose = f"the driver {kind}"
+            yield checks.program_check(Program(kind, path, purpose, needed(False), f"{remedy}."))
+
+
+def _clients(users: Iterable["Agent"], kind: str, remedy: str) -> Iterator[Check]:
+    """Look for the programs that these agents run, each where its agent will look for it."""
+    wanted: dict[tuple[str, str | None], list[str]] = {}
+    for agent in users:
+        program = agent.driver.command[0] if agent.driver.command else kind
+        wanted.setdefault((program, agent.environment.get("PATH")), []).append(agent.name)
+    for (program, path), names in wanted.items():
+        found = machine.program_path(program, path)
+        purpose = f"the driver {kind} of {', '.join(names)}"
+        how = f"{remedy}, or name it in `driver.command`."
+        yield checks.program_check(Program(program, found, purpose, True, how))

@@ -45,9 +45,16 @@ def writing_fault(path: Path) -> str | None:
     return None
 
 
-def program_path(name: str) -> str | None:
-    """Find a program as the shell would."""
-    return shutil.which(name)
+def program_path(name: str, path: str | None = None) -> str | None:
+    """Find a program as the shell would, in ``path`` or where this process looks."""
+    return shutil.which(name, path=path)
+
+
+def boxes_fault() -> str | None:
+    """Say why bubblewrap can make no box here, or ``None``; one is made to find out."""
+    from hyperhive.runtimes.bubblewrap import BubblewrapRuntime
+
+    return BubblewrapRuntime.fault()
 
 
 def disk_room(path: Path) -> tuple[int, int]:

@@ -20,10 +20,12 @@ _COLOURS: Final = {
     "ready": "32", "ok": "32", "acked": "32", "busy": "36", "leased": "36", "starting": "36",
     "draining": "33", "stopping": "33", "warn": "33", "backing_off": "33", "rate_limited": "33",
     "warning": "33", "needs_login": "31", "crashed": "31", "dead": "31", "fail": "31",
+    "paused": "33", "restarting": "36", "start": "32", "restart": "36", "stop": "33",
     "failed": "31", "timed_out": "31", "died": "31", "error": "31", "critical": "31",
 }  # fmt: skip
 """SGR colours of the words that say how something is."""
 
+_BINARY_UNITS: Final = ("KiB", "MiB", "GiB", "TiB")
 _BIDI: Final = "\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 _UNPRINTABLE: Final = {
     **dict.fromkeys((*range(32), 127, *range(128, 160), 8232, 8233), "�"),
@@ -107,6 +109,16 @@ def span(seconds: float) -> str:
         if count or (unit == "s" and not parts):
             parts.append(f"{count} {unit}")
     return " ".join(parts[:2])
+
+
+def size(count: int | None) -> str:
+    """Show a number of bytes in the unit that fits."""
+    if count is None:
+        return "-"
+    if count < 1024:
+        return f"{count} bytes"
+    unit = min((count.bit_length() - 1) // 10, len(_BINARY_UNITS))
+    return f"{count / 1024**unit:.1f} {_BINARY_UNITS[unit - 1]}"
 
 
 def _line(cells: list[str], widths: list[int], room: int | None, *, paint: bool = False) -> str:

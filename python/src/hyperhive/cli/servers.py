@@ -61,12 +61,36 @@ def login_link(settings: Settings) -> None:
 @click.option(
     "--port", type=click.IntRange(0, 65535), help="The page's port.  [default: a free one]"
 )
-def demo(headless: bool, directory: Path | None, port: int | None) -> int:  # noqa: FBT001
+@click.option(
+    "--runtime",
+    type=click.Choice(["auto", "process", "bubblewrap"]),
+    default="auto",
+    show_default=True,
+    help="Where the agents run; auto is bubblewrap where it works.",
+)
+@click.option(
+    "--driver",
+    type=click.Choice(["scripted", "claude"]),
+    default="scripted",
+    show_default=True,
+    help="What the agents are; claude is Claude Code and needs --scripted-model.",
+)
+@click.option("--scripted-model", is_flag=True, help="Give Claude Code a script as its model.")
+def demo(
+    headless: bool,  # noqa: FBT001
+    directory: Path | None,
+    port: int | None,
+    runtime: str,
+    driver: str,
+    scripted_model: bool,  # noqa: FBT001
+) -> int:
     """Play a small hive: a manager, two workers, real messages, no model.
 
     Prints the link to the page and stays up until Ctrl-C, which leaves nothing behind. With
     --headless it exits 0 when every step of the story went right, and 1 with what did not.
     """
+    if scripted_model != (driver == "claude"):
+        raise click.UsageError("--driver claude and --scripted-model go together.")
     from hyperhive import demo as story
 
-    return story.main(headless, directory, port)
+    return story.main(headless, directory, port, runtime=runtime, driver=driver)

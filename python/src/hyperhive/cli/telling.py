@@ -42,6 +42,38 @@ def _state(agent: str, data: Data) -> str:
     return f"{agent} is {data['state']}" + (f" ({data['reason']})" if data.get("reason") else "")
 
 
+def paused(reason: str) -> str:
+    """Word why something is paused, whether or not the reason says that it is."""
+    return reason if reason.startswith("paused") else f"paused: {reason}"
+
+
+def _paused(who: str, data: Data) -> str:
+    return f"{who} is {paused(data['pause']['reason'])}"
+
+
+def share(context: Mapping[str, Any] | None) -> str:
+    """Say how full a conversation is: a share where its window is known, tokens elsewhere."""
+    if context is None:
+        return "-"
+    tokens, window = context["tokens"], context["window"]
+    return f"{tokens / window:.0%}" if window else f"{tokens} tokens"
+
+
+def _probed(agent: str, data: Data) -> str:
+    differences = data["probe"]["differences"]
+    return f"{agent}'s box is {'not ' if differences else ''}as promised" + "".join(
+        f"; {difference}" for difference in differences
+    )
+
+
+def _rollout(_: str, data: Data) -> str:
+    rollout = data["rollout"]
+    if rollout is None:
+        return "the restart is finished"
+    back = f"{len(rollout['restarted'])} of {len(rollout['order'])} back"
+    return f"restart ({rollout['reason']}): {rollout['phase']}, {back}"
+
+
 _TELLERS: Final[Mapping[str, Callable[[str, Data], str]]] = {
     "message_queued": _queued,
     "message_leased": lambda _, d: (
@@ -60,6 +92,23 @@ _TELLERS: Final[Mapping[str, Callable[[str, Data], str]]] = {
     "agent_added": lambda agent, _: f"{agent} was added",
     "agent_changed": lambda agent, _: f"{agent} was changed",
     "agent_removed": lambda agent, _: f"{agent} was removed",
+    "agent_held": lambda agent, d: f"{agent} is held by {d['by']}",
+    "agent_unheld": lambda agent, _: f"{agent} may run again",
+    "agent_paused": _paused,
+    "agent_resumed": lambda agent, d: f"{agent} is no longer paused ({d['cause']})",
+    "agent_model_changed": lambda agent, d: (
+        f"{agent} uses {d['model'] or 'its declared model'} from its next turn on"
+    ),
+    "agent_context_changed": lambda agent, d: f"{agent}'s context: {share(d['context'])}",
+    "box_probed": _probed,
+    "hive_paused": _paused,
+    "hive_resumed": lambda who, d: f"{who} is no longer paused ({d['cause']})",
+    "transient_set": lambda agent, d: f"{agent} is {d['action']}: {d['reason']}",
+    "transient_cleared": lambda agent, d: f"{agent} is no longer {d['action']}",
+    "rollout_changed": _rollout,
+    "tombstone_added": lambda agent, _: f"{agent} is gone; its state is kept",
+    "tombstone_revived": lambda agent, _: f"{agent} is back with its state",
+    "tombstone_purged": lambda agent, _: f"what {agent} left is deleted",
     "turn_started": lambda agent, d: (
         f"{agent} began turn {d['id']}"
         f" with {', '.join(str(number) for number in d['messages']) or 'no messages'}"

@@ -96,12 +96,83 @@ class SentByOperator(TypedDict):
     seq: int
 
 
+class Pause(TypedDict):
+    """One reason why no turn starts; ``until`` is ``None`` where only somebody can end it."""
+
+    cause: str
+    reason: str
+    since: float
+    until: float | None
+
+
+class GoingRestart(TypedDict):
+    """An agent that is being restarted: which box goes, and until when it may take."""
+
+    incarnation: str | None
+    deadline: float
+
+
+class Rollout(TypedDict):
+    """A restart of several agents that is under way.
+
+    ``order`` are all of them, the manager first if it is one. ``phase`` is ``draining`` (running
+    turns may end until ``deadline``), ``manager`` or ``others``. ``cut`` are those whose turn was
+    ended for it; ``failed`` says why.
+    """
+
+    id: int
+    reason: str
+    manager: str
+    order: list[str]
+    deadline: float
+    phase: str
+    cut: list[str]
+    going: dict[str, GoingRestart]
+    restarted: list[str]
+    failed: dict[str, str]
+    waiting: list[str]
+
+
 class HiveFacts(TypedDict):
-    """Which hive this is."""
+    """Which hive this is, and how it stands as a whole."""
 
     name: str
     version: str
     started_at: float
+    pauses: list[Pause]
+    rollout: Rollout | None
+    spent_today_usd: float
+
+
+class Hold(TypedDict):
+    """That the operator wants an agent stopped, and since when."""
+
+    by: str
+    at: float
+
+
+class Context(TypedDict):
+    """How full an agent's conversation is; ``window`` is ``None`` where nobody knows it."""
+
+    tokens: int
+    window: int | None
+
+
+class Probe(TypedDict):
+    """What an agent's box found out about itself at its start."""
+
+    differences: list[str]
+    remarks: list[str]
+
+
+class Tombstone(TypedDict):
+    """An agent that is gone and whose state is kept: what it was, and what it left in bytes."""
+
+    name: str
+    role: str
+    description: str
+    removed_at: float
+    bytes: int | None
 
 
 class TurnMark(TypedDict):
@@ -120,7 +191,11 @@ class InboxCounts(TypedDict):
 
 
 class AgentSummary(TypedDict):
-    """An agent: what is declared of it, and what it is seen to do."""
+    """An agent: what is declared of it, what the operator decided, what it is seen to do.
+
+    ``transient`` is what is being done to it now, such as ``restarting``; ``model`` is what its
+    next turn uses; ``bytes`` is what its state and home take on the disk.
+    """
 
     name: str
     role: str
@@ -135,6 +210,13 @@ class AgentSummary(TypedDict):
     status_at: float | None
     turn: TurnMark | None
     inbox: InboxCounts
+    pauses: list[Pause]
+    held: Hold | None
+    transient: str | None
+    model: str | None
+    context: Context | None
+    probe: Probe | None
+    bytes: int | None
 
 
 class OperatorInbox(TypedDict):
@@ -165,6 +247,7 @@ class Snapshot(TypedDict):
     dead: list[MessageSummary]
     operator: OperatorInbox
     alerts: list[Alert]
+    tombstones: list[Tombstone]
 
 
 class HistoryPage(TypedDict):
@@ -194,6 +277,9 @@ class Turn(TypedDict):
     usage: Usage | None
     tools: dict[str, int]
     messages: list[int]
+    kind: NotRequired[str]
+    model: NotRequired[str | None]
+    context_tokens: NotRequired[int | None]
 
 
 class TurnPage(TypedDict):
@@ -236,6 +322,42 @@ class AuditPage(TypedDict):
 
     entries: list[AuditEntry]
     more: bool
+
+
+class Done(TypedDict):
+    """What was done, to which agent (``None``: the hive), and the ``seq`` at which it shows."""
+
+    agent: str | None
+    did: str
+    seq: int
+
+
+class Action(TypedDict):
+    """One step of a plan: ``start``, ``stop`` or ``restart`` an agent, and why."""
+
+    action: str
+    agent: str
+    reason: str
+
+
+class Plan(TypedDict):
+    """What the hive would do to make what runs what is declared."""
+
+    actions: list[Action]
+    warnings: list[str]
+
+
+class Applied(TypedDict):
+    """What a new reading of the declaration changed, and the ``seq`` at which it shows."""
+
+    agents: dict[str, Any]
+    seq: int
+
+
+class Logs(TypedDict):
+    """The last lines that an agent's processes wrote, oldest first."""
+
+    lines: list[str]
 
 
 class BackupMade(TypedDict):

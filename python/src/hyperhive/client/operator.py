@@ -2,11 +2,12 @@
 
 Every method waits for the answer, raises the domain's error for a refusal, and returns the
 answer as it came. A message is sent under a key of its own, so a connection that breaks cannot
-double it.
+double it. What is done to an agent is done when the answer comes, as far as it is recorded: the
+events after the answer's ``seq`` tell how it is carried out.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, Self, cast
 from urllib.parse import quote
 
@@ -99,8 +100,8 @@ class OperatorClient:
 
     def turns(self, agent: str, *, before: int | None = None, limit: int = 50) -> answers.TurnPage:
         """List an agent's turns, newest first."""
-        target = f"/api/agents/{quote(agent, safe='')}/turns"
-        return cast(answers.TurnPage, self._get(query(target, before=before, limit=limit)))
+        target = query(_agent(agent, "turns"), before=before, limit=limit)
+        return cast(answers.TurnPage, self._get(target))
 
     def turn_events(
         self, turn_id: int, *, after: int | None = None, limit: int = 500
@@ -148,6 +149,83 @@ class OperatorClient:
         """List who did what, newest first."""
         return cast(answers.AuditPage, self._get(query("/api/audit", before=before, limit=limit)))
 
+    def stop(self, agent: str) -> answers.Done:
+        """Hold an agent: its box is stopped, and stays so until it is started again."""
+        return self._act(agent, "stop")
+
+    def start(self, agent: str) -> answers.Done:
+        """Let an agent run again, whatever stopped it."""
+        return self._act(agent, "start")
+
+    def restart(self, agent: str, *, reason: str | None = None) -> answers.Done:
+        """Begin to make an agent's box anew, as `restart_hive` does: its turn may end first."""
+        return self._act(agent, "restart", reason)
+
+    def rebuild(self, agent: str) -> answers.Done:
+        """Read the declaration again, then restart an agent."""
+        return self._act(agent, "rebuild")
+
+    def cancel_turn(self, agent: str) -> answers.Done:
+        """End the turn that an agent runs; its messages come again, no attempt is counted."""
+        return self._act(agent, "cancel-turn")
+
+    def compact(self, agent: str) -> answers.Done:
+        """Have an agent compact its context before its next work."""
+        return self._act(agent, "compact")
+
+    def new_session(self, agent: str) -> answers.Done:
+        """Have an agent's next turn begin a new conversation."""
+        return self._act(agent, "new-session")
+
+    def set_model(self, agent: str, model: str | None) -> answers.Done:
+        """Have an agent use another model from its next turn on; ``None``: the declared one."""
+        return cast(answers.Done, self._post(_agent(agent, "model"), {"model": model}))
+
+    def pause(self, agent: str | None = None, *, reason: str | None = None) -> answers.Done:
+        """Start no further turn, of one agent or (``None``) of the whole hive."""
+        return self._act(agent, "pause", reason)
+
+    def resume(self, agent: str | None = None) -> answers.Done:
+        """Start turns again, of one agent or (``None``) of the whole hive."""
+        return self._act(agent, "resume")
+
+    def destroy(self, agent: str) -> answers.Done:
+        """Remove a spawned agent; its state is kept as a tombstone."""
+        return self._act(agent, "destroy")
+
+    def purge(self, tombstone: str) -> answers.Done:
+        """Delete what a tombstone keeps, for good."""
+        target = f"/api/tombstones/{quote(tombstone, safe='')}/purge"
+        return cast(answers.Done, self._post(target, {}))
+
+    def restart_hive(
+        self, agents: Sequence[str] | None = None, *, reason: str | None = None
+    ) -> answers.Done:
+        """Begin to restart these agents, or all that run, in order: the manager first.
+
+        It goes on after the answer: the event ``rollout_changed`` tells how far it is.
+        """
+        names = None if agents is None else list(agents)
+        given = {"agents": names, **({} if reason is None else {"reason": reason})}
+        return cast(answers.Done, self._post("/api/hive/restart", given))
+
+    def plan(self, path: str | os.PathLike[str] | None = None) -> answers.Plan:
+        """Say what `apply` would do, or what it would do with another declaration.
+
+        ``path`` is a file on the server's machine.
+        """
+        if path is None:
+            return cast(answers.Plan, self._get("/api/plan"))
+        return cast(answers.Plan, self._post("/api/plan", {"path": os.fspath(path)}))
+
+    def apply(self) -> answers.Applied:
+        """Have the hive read its declaration again now and act on what changed."""
+        return cast(answers.Applied, self._post("/api/apply", {}))
+
+    def logs(self, agent: str, *, lines: int = 100) -> answers.Logs:
+        """Give the last lines that an agent's processes wrote."""
+        return cast(answers.Logs, self._get(query(_agent(agent, "logs"), lines=lines)))
+
     def backup(self) -> answers.BackupMade:
         """Make a backup while the hive runs; the path is on the server's machine."""
         made = self._post("/api/backup", {}, timeout_seconds=ARCHIVE_SECONDS)
@@ -162,6 +240,11 @@ class OperatorClient:
     def login_link(self) -> answers.LoginLink:
         """Make a link that logs a browser in once; over the admin socket only."""
         return cast(answers.LoginLink, self._post("/api/login-link", None))
+
+    def _act(self, agent: str | None, verb: str, reason: str | None = None) -> answers.Done:
+        target = f"/api/hive/{verb}" if agent is None else _agent(agent, verb)
+        given = {} if reason is None else {"reason": reason}
+        return cast(answers.Done, self._post(target, given))
 
     def _change(self, message_id: int, verb: str) -> answers.MessageChange:
         return cast(answers.MessageChange, self._post(f"/api/messages/{message_id}/{verb}", None))
@@ -180,3 +263,7 @@ class OperatorClient:
         return self._caller.call(
             "POST", target, body, repeatable=repeatable, timeout_seconds=timeout_seconds
         ).json()
+
+
+def _agent(name: str, what: str) -> str:
+    return f"/api/agents/{quote(name, safe='')}/{what}"
