@@ -137,11 +137,15 @@ class _Handler(BaseHTTPRequestHandler):
                 self._problem(404, {"detail": "There is no such thing.", "code": "not_found"})
 
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers.get("content-length", "0"))))
+        given = self.rfile.read(int(self.headers.get("content-length", "0")))
+        is_json = self.headers.get("content-type") == "application/json"
+        body = json.loads(given) if is_json else {}
         self.hive.seen.append(Seen("POST", self.path, body))
         if self._refused(self.path):
             return
-        if self.path == "/login":
+        if not is_json:
+            self._problem(400, {"detail": "That is no JSON.", "code": "invalid"})
+        elif self.path == "/login":
             self._login(body)
         elif self.headers.get("x-hyperhive-csrf") != CSRF:
             self._problem(
@@ -184,8 +188,45 @@ class _Handler(BaseHTTPRequestHandler):
                         "seq": model.seq,
                     },
                 )
+            case ["api", "agents", name, verb] if name in model.agents:
+                self._agent(name, verb, body)
+            case ["api", "hive", ("pause" | "resume") as verb]:
+                getattr(model, verb)(None)
+                self._done(None, verb)
+            case ["api", "hive", "restart"]:
+                model.set_rollout(reason=body["reason"])
+                self._done(None, "restart")
+            case ["api", "tombstones", name, "purge"] if name in model.tombstones:
+                model.purge(name)
+                self._done(name, "purge")
             case _:
                 self._problem(404, {"detail": "There is no such thing.", "code": "not_found"})
+
+    def _agent(self, name: str, verb: str, body: Json) -> None:
+        """Do to an agent what is recorded at once; what follows from it is the test's to tell."""
+        model = self.hive.model
+        match verb:
+            case "pause" | "resume":
+                getattr(model, verb)(name)
+            case "stop":
+                model.hold(name)
+            case "start":
+                model.unhold(name)
+            case "restart" | "rebuild":
+                model.set_transient(name)
+            case "model":
+                model.set_model(name, body["model"])
+            case "destroy":
+                model.remove_agent(name)
+            case "cancel-turn" | "compact" | "new-session":
+                pass
+            case _:
+                self._problem(404, {"detail": "There is no such thing.", "code": "not_found"})
+                return
+        self._done(name, verb)
+
+    def _done(self, name: str | None, verb: str) -> None:
+        self._json(200, {"agent": name, "did": verb, "seq": self.hive.model.seq})
 
     def _login(self, body: Json) -> None:
         if body != {"secret": SECRET}:

@@ -27,6 +27,10 @@ class HiveModel:
     agents: dict[str, Json] = field(default_factory=dict)
     messages: dict[int, Json] = field(default_factory=dict)
     alerts: dict[str, Json] = field(default_factory=dict)
+    tombstones: dict[str, Json] = field(default_factory=dict)
+    pauses: list[Json] = field(default_factory=list)
+    rollout: Json | None = None
+    spent: float = 0.0
     events: list[Json] = field(default_factory=list)
     trimmed_to: int = 0
     changed: threading.Condition = field(default_factory=threading.Condition)
@@ -51,7 +55,14 @@ class HiveModel:
                 "seq": self.seq,
                 "epoch": self.epoch,
                 "at": self.clock(),
-                "hive": {"name": self.name, "version": "0.1.0", "started_at": self.started_at},
+                "hive": {
+                    "name": self.name,
+                    "version": "0.1.0",
+                    "started_at": self.started_at,
+                    "pauses": list(self.pauses),
+                    "rollout": self.rollout,
+                    "spent_today_usd": self.spent,
+                },
                 "agents": [self.agent(name) for name in self.agents],
                 "messages": rows[-self.window :],
                 "dead": [m for m in rows if m["state"] == "dead"],
@@ -59,13 +70,15 @@ class HiveModel:
                     "unread": sum(m["to"] == OPERATOR and m["read_at"] is None for m in rows)
                 },
                 "alerts": [dict(alert) for alert in self.alerts.values()],
+                "tombstones": [dict(stone) for stone in self.tombstones.values()],
             }
 
     def agent(self, name: str) -> Json:
         """Give one agent with its inbox counted from the messages."""
         mine = [m["state"] for m in self.messages.values() if m["to"] == name]
         inbox = {state: mine.count(state) for state in ("queued", "leased", "dead")}
-        return {**self.agents[name], "inbox": inbox}
+        row = self.agents[name]
+        return {**row, "pauses": list(row["pauses"]), "inbox": inbox}
 
     def whole(self, ident: int) -> Json:
         """Give a message with its body and everything that happened to it."""
@@ -84,12 +97,16 @@ class HiveModel:
     # What happens
 
     def add_agent(self, name: str, role: str = "worker", **facts: Any) -> None:
-        """Declare an agent."""
+        """Declare an agent; one that had gone finds its state."""
         with self.changed:
+            if self.tombstones.pop(name, None):
+                self._emit("tombstone_revived", name, {})
             self.agents[name] = {
                 "name": name, "role": role, "description": "", "declared": True,
                 "driver": "scripted", "runtime": "process", "state": "ready", "reason": None,
-                "since": self.clock(), "status": None, "status_at": None, "turn": None, **facts,
+                "since": self.clock(), "status": None, "status_at": None, "turn": None,
+                "pauses": [], "held": None, "transient": None, "model": None, "context": None,
+                "probe": None, "bytes": None, **facts,
             }  # fmt: skip
             self._emit("agent_added", name, {"agent": self.agent(name)})
 
@@ -98,14 +115,107 @@ class HiveModel:
         with self.changed:
             self.agents[name].update(facts)
             inbox = {"queued": 0, "leased": 0, "dead": 0}
-            shape = {**self.agents[name], "inbox": inbox, "turn": None}
+            shape = {**self.agent(name), "inbox": inbox, "turn": None, "bytes": None}
             self._emit("agent_changed", name, {"agent": shape})
 
     def remove_agent(self, name: str) -> None:
-        """Forget an agent; its messages stay."""
+        """Take an agent away; its messages and its state stay."""
         with self.changed:
-            del self.agents[name]
+            gone = self.agents.pop(name)
             self._emit("agent_removed", name, {})
+            stone = {
+                "name": name, "role": gone["role"], "description": gone["description"],
+                "removed_at": self.clock(), "bytes": 12_345_678,
+            }  # fmt: skip
+            self.tombstones[name] = stone
+            self._emit("tombstone_added", name, {"tombstone": stone})
+
+    def purge(self, name: str) -> None:
+        """Delete what an agent left."""
+        with self.changed:
+            del self.tombstones[name]
+            self._emit("tombstone_purged", name, {}, actor=OPERATOR)
+
+    def hold(self, name: str) -> None:
+        """Let the operator stop an agent."""
+        with self.changed:
+            held = {"by": OPERATOR, "at": self.clock()}
+            self.agents[name]["held"] = held
+            self._emit("agent_held", name, held, actor=OPERATOR)
+
+    def unhold(self, name: str) -> None:
+        """Let an agent run again."""
+        with self.changed:
+            self.agents[name]["held"] = None
+            self._emit("agent_unheld", name, {}, actor=OPERATOR)
+
+    def pause(
+        self,
+        name: str | None,
+        cause: str = "operator",
+        reason: str = "paused by the operator",
+        until: float | None = None,
+    ) -> None:
+        """Pause an agent or (``None``) the hive; a pause of the same cause is replaced."""
+        with self.changed:
+            pause = {"cause": cause, "reason": reason, "since": self.clock(), "until": until}
+            pauses = self._pauses(name)
+            pauses[:] = [*(p for p in pauses if p["cause"] != cause), pause]
+            kind = "hive_paused" if name is None else "agent_paused"
+            self._emit(kind, name, {"pause": pause}, actor=OPERATOR)
+
+    def resume(self, name: str | None, cause: str = "operator") -> None:
+        """End a pause; nothing happens where there is none."""
+        with self.changed:
+            pauses = self._pauses(name)
+            if any(pause["cause"] == cause for pause in pauses):
+                pauses[:] = [pause for pause in pauses if pause["cause"] != cause]
+                kind = "hive_resumed" if name is None else "agent_resumed"
+                self._emit(kind, name, {"cause": cause}, actor=OPERATOR)
+
+    def set_model(self, name: str, model: str | None) -> None:
+        """Let an agent use another model."""
+        with self.changed:
+            self.agents[name]["model"] = model
+            self._emit("agent_model_changed", name, {"model": model}, actor=OPERATOR)
+
+    def probe(self, name: str, differences: list[str], remarks: list[str]) -> None:
+        """Let an agent's box say what it found out about itself."""
+        with self.changed:
+            found = {"differences": differences, "remarks": remarks}
+            self.agents[name]["probe"] = found
+            self._emit("box_probed", name, {"probe": found})
+
+    def set_transient(self, name: str, action: str = "restarting") -> None:
+        """Begin to do something to an agent."""
+        with self.changed:
+            self.agents[name]["transient"] = action
+            self._emit("transient_set", name, {"action": action, "reason": "so it is"})
+
+    def clear_transient(self, name: str) -> None:
+        """End what is being done to an agent."""
+        with self.changed:
+            action = self.agents[name]["transient"]
+            self.agents[name]["transient"] = None
+            self._emit("transient_cleared", name, {"action": action})
+
+    def set_rollout(self, **facts: Any) -> None:
+        """Say how far a restart of all agents is; it begins if there is none."""
+        with self.changed:
+            names = sorted(self.agents, key=lambda n: (self.agents[n]["role"] != "manager", n))
+            begun = {
+                "id": self.seq + 1, "reason": "new broom", "manager": names[0], "order": names,
+                "deadline": self.clock() + 60, "phase": "draining", "cut": [], "going": {},
+                "restarted": [], "failed": {}, "waiting": names,
+            }  # fmt: skip
+            self.rollout = {**(self.rollout or begun), **facts}
+            self._emit("rollout_changed", None, {"rollout": self.rollout})
+
+    def end_rollout(self) -> None:
+        """Finish a restart of all agents."""
+        with self.changed:
+            self.rollout = None
+            self._emit("rollout_changed", None, {"rollout": None})
 
     def set_state(self, name: str, state: str, reason: str | None = None) -> None:
         """Put an agent in another state."""
@@ -130,13 +240,27 @@ class HiveModel:
             self._emit("turn_started", name, {**turn, "messages": messages or []}, actor=name)
             return self.turns
 
-    def end_turn(self, name: str, outcome: str = "ok") -> None:
+    def end_turn(
+        self,
+        name: str,
+        outcome: str = "ok",
+        cost: float | None = None,
+        context: Json | None = None,
+    ) -> None:
         """End the turn that an agent is in."""
         with self.changed:
             turn = self.agents[name]["turn"]
             self.agents[name]["turn"] = None
             ended = {"id": turn["id"], "outcome": outcome, "error": None, "ended_at": self.clock()}
-            self._emit("turn_ended", name, {**ended, "usage": None, "tools": {}}, actor=name)
+            usage = None
+            if cost is not None:
+                self.spent += cost
+                usage = {"input_tokens": 1, "output_tokens": 1, "cost_usd": cost}
+            if context != self.agents[name]["context"]:
+                self.agents[name]["context"] = context
+                self._emit("agent_context_changed", name, {"context": context})
+            told = {**ended, "usage": usage, "tools": {}}
+            self._emit("turn_ended", name, told, actor=name)
 
     def send(self, sender: str, to: str, body: str, **facts: Any) -> int:
         """Accept a message."""
@@ -221,6 +345,10 @@ class HiveModel:
             self.epoch += "'"
             self.events.clear()
             self.changed.notify_all()
+
+    def _pauses(self, name: str | None) -> list[Json]:
+        pauses: list[Json] = self.pauses if name is None else self.agents[name]["pauses"]
+        return pauses
 
     def _step(
         self,

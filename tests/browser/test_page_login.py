@@ -17,10 +17,28 @@ def test_whoever_is_not_logged_in_is_led_to_the_login_and_back(
     expect(page).to_have_url(re.compile("/login$"))
     expect(page.locator("#secret")).to_be_focused()
 
+    expect(page.locator("#login-send")).to_be_enabled()
+
     page.keyboard.type(SECRET)
     page.keyboard.press("Enter")
 
     expect(page.locator("#connection")).to_have_text("live")
+
+
+def test_a_secret_that_is_typed_before_the_page_is_ready_goes_into_no_address(
+    page: Page, hive: FakeHive, watch: Watch
+) -> None:
+    watch.expected = ("Failed to load resource",)
+    page.route("**/static/login.js", lambda route: route.abort())
+    page.goto(f"{hive.url}/login")
+
+    page.locator("#secret").fill(SECRET)
+    page.locator("#secret").press("Enter")
+    page.locator("#login-form").evaluate("form => form.submit()")
+    page.wait_for_load_state()
+
+    assert [seen.path for seen in hive.seen if "?" in seen.path] == []
+    assert "?" not in page.url
 
 
 def test_a_wrong_secret_is_refused_where_it_was_typed(

@@ -84,11 +84,43 @@ def a_busy_page(hive: FakeHive, page: Page) -> None:
     model.lease(released)
     model.release(released)
     model.send("alice", "operator", "a question")
+    show_lifecycle(hive)
     page.goto(hive.url)
     page.locator("#connection.is-live").wait_for()
     page.locator("#flow-rows [data-id='3'] .row").click()
     page.locator("#flow-rows [data-id='3'] .history li").first.wait_for()
     page.locator("#dead-rows").get_by_role("button", name="Drop").click()
+    alice = page.locator("[data-agent=alice]")
+    alice.get_by_role("button", name="More").click()
+    alice.get_by_role("button", name="Compact").click()
+    alice.locator(".done:visible").wait_for()
+    alice.get_by_role("button", name="Stop").click()
+    page.locator("#tombstones").get_by_role("button", name="Purge").click()
+
+
+def show_lifecycle(hive: FakeHive) -> None:
+    """Show every way in which agents and the hive can stand."""
+    model = hive.model
+    box = {"differences": ["it sees the host's /home"], "remarks": ["no limit on memory"]}
+    model.add_agent("gone", description="read what others left behind")
+    model.remove_agent("gone")
+    model.probe("alice", **box)
+    model.change_agent("alice", model="a-model-with-a-rather-long-name", bytes=2**31)
+    model.set_transient("agent-1")
+    model.hold("agent-2")
+    for cause in ("operator", "spend", "rate_limit"):
+        model.pause(
+            "alice", cause, f"for {cause}, which takes some words to tell", model.clock() + 900
+        )
+        model.pause(None, cause, f"for {cause}, which takes some words to tell")
+    model.start_turn("bob")
+    model.end_turn("bob", cost=1.25, context={"tokens": 190_000, "window": 200_000})
+    model.set_rollout(
+        phase="others",
+        restarted=["queen"],
+        going={"alice": {"incarnation": "x", "deadline": 1.0}},
+        failed={"agent-6": "it was not ready in time; it is crashed"},
+    )
 
 
 @promise("E4")
@@ -100,6 +132,14 @@ def test_a_hostile_string_is_shown_as_it_is_in_every_field(
     model.add_agent("evil", description=hostile, driver=hostile, runtime=hostile)
     model.set_state("evil", hostile, hostile)
     model.set_status("evil", hostile)
+    model.hold("evil")
+    model.pause("evil", hostile, hostile)
+    model.pause(None, hostile, hostile)
+    model.set_model("evil", hostile)
+    model.set_transient("evil", hostile)
+    model.set_rollout(reason=hostile, order=[hostile], failed={hostile: hostile}, phase=hostile)
+    model.add_agent("ghost", description=hostile)
+    model.remove_agent("ghost")
     model.raise_alert("evil", hostile, severity=hostile, agent=hostile)
     ident = model.send(hostile, hostile, hostile)
     model.lease(ident)
@@ -120,6 +160,10 @@ def test_a_hostile_name_does_not_widen_the_page(live: Page, hive: FakeHive) -> N
     hive.model.send("W" * 300, "M" * 300, "x" * 5000)
     hive.model.set_status("alice", "y" * 500)
     hive.model.raise_alert("z", "z" * 500, severity="q" * 200, agent="r" * 200)
+    hive.model.pause("alice", "p" * 300, "p" * 500)
+    hive.model.pause(None, "p" * 300, "p" * 500)
+    hive.model.set_model("alice", "m" * 200)
+    hive.model.set_rollout(reason="w" * 500, order=["o" * 300], failed={"f" * 300: "f" * 300})
     live.locator("#flow-rows .row").click()
     live.locator(".body").wait_for()
 
@@ -194,7 +238,7 @@ def test_every_text_stands_out_from_its_ground(
 def test_every_control_has_a_name_and_room_for_a_finger(page: Page, hive: FakeHive) -> None:
     a_busy_page(hive, page)
 
-    for control in page.locator("main :is(button, select, textarea):visible").all():
+    for control in page.locator("main :is(button, select, textarea, input):visible").all():
         box = control.bounding_box()
         assert box is not None
         assert min(box["width"], box["height"]) >= 24

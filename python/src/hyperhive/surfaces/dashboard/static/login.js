@@ -1,4 +1,9 @@
-/** Logs the operator in with the hive's secret, and shows why not where it was typed. */
+/**
+ * Logs the operator in with the hive's secret, and shows why not where it was typed.
+ *
+ * The form is dead until this has run, and posts: a browser that sends it by itself must not put
+ * the secret into an address.
+ */
 
 import { login } from "./wire/login.js";
 import { part, say } from "./view/elements.js";
@@ -22,3 +27,4 @@ form.addEventListener("submit", async (event) => {
   }
   button.ariaDisabled = "false";
 });
+button.disabled = false;

@@ -26,6 +26,32 @@
  * @property {number} leased
  * @property {number} dead
  *
+ * @typedef {object} Pause Why no turn starts, until when, or (null) until somebody ends it.
+ * @property {string} cause
+ * @property {string} reason
+ * @property {number} since
+ * @property {number | null} until
+ *
+ * @typedef {object} Rollout A restart of several agents that is under way.
+ * @property {number} id
+ * @property {string} reason
+ * @property {string} manager
+ * @property {string[]} order all of them, the manager first
+ * @property {number} deadline until when running turns may end
+ * @property {string} phase
+ * @property {string[]} cut whose turn was ended for it
+ * @property {Record<string, {incarnation: string | null, deadline: number}>} going
+ * @property {string[]} restarted
+ * @property {Record<string, string>} failed why
+ * @property {string[]} waiting
+ *
+ * @typedef {object} Tombstone An agent that is gone and whose state is kept.
+ * @property {string} name
+ * @property {string} role
+ * @property {string} description
+ * @property {number} removed_at
+ * @property {number | null} bytes
+ *
  * @typedef {object} Agent
  * @property {string} name
  * @property {string} role
@@ -40,6 +66,13 @@
  * @property {number | null} status_at
  * @property {{id: number, started_at: number} | null} turn
  * @property {Inbox} inbox
+ * @property {readonly Pause[]} pauses
+ * @property {{by: string, at: number} | null} held the operator wants it stopped
+ * @property {string | null} transient what is being done to it just now
+ * @property {string | null} model what its next turn uses
+ * @property {{tokens: number, window: number | null} | null} context
+ * @property {{differences: string[], remarks: string[]} | null} probe what its box found out about itself
+ * @property {number | null} bytes what its files take
  *
  * @typedef {object} Alert
  * @property {string} key
@@ -52,6 +85,9 @@
  * @property {string} name
  * @property {string} version
  * @property {number} started_at
+ * @property {readonly Pause[]} pauses
+ * @property {Rollout | null} rollout
+ * @property {number} spent_today_usd
  *
  * @typedef {object} Snapshot
  * @property {number} seq
@@ -63,6 +99,7 @@
  * @property {Message[]} dead
  * @property {{unread: number}} operator
  * @property {Alert[]} alerts
+ * @property {Tombstone[]} tombstones
  *
  * @typedef {object} HiveEvent One fact, past tense; `data` has the fields of its kind.
  * @property {number} seq
@@ -86,6 +123,7 @@
  * @property {MessagesState} messages
  * @property {{unread: number}} operator
  * @property {ReadonlyMap<string, Alert>} alerts
+ * @property {ReadonlyMap<string, Tombstone>} tombstones
  *
  * @typedef {Message & {body: string, history: HiveEvent[]}} WholeMessage
  *

@@ -1,10 +1,12 @@
-/** The page of the whole hive: agents, the flow of messages, alerts, dead messages, writing. */
+/** The page of the whole hive: agents and those that are gone, messages, alerts, writing. */
 
 import { showAgents } from "../view/agents.js";
 import { showAlerts } from "../view/alerts.js";
 import { Compose } from "../view/compose.js";
 import { showDead } from "../view/dead.js";
 import { Flow } from "../view/flow.js";
+import { showTombstones } from "../view/tombstones.js";
+import { showWhole } from "../view/whole.js";
 
 /**
  * @param {import("../state/store.js").Store} store
@@ -15,7 +17,9 @@ export function openHivePage(store) {
   /** @param {import("../types.js").Message} message */
   const reply = (message) => compose.replyTo(message);
   showAlerts(store);
+  showWhole(store);
   showAgents(store);
+  showTombstones(store);
   showDead(store, reply);
   const flow = new Flow(store, reply);
   return { openUnread: () => void flow.openUnread() };

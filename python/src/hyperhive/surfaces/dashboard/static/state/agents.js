@@ -1,10 +1,12 @@
 /**
- * Agents by name: what each is, what it does, and what its inbox holds.
+ * Agents by name: what each is, what it does, what the operator decided, and what its inbox holds.
  *
  * Inbox counts follow the life of messages, which move from one state to the next. The state a
  * message leaves is looked up where the page holds that message, and otherwise the one that the
  * step always starts from.
  */
+
+import { without, withPause } from "./pauses.js";
 
 /** @typedef {import("../types.js").State["agents"]} Agents */
 /** @typedef {import("../types.js").Agent} Agent */
@@ -43,7 +45,12 @@ export function apply(agents, event, messages) {
       return new Map(agents).set(name, event.data.agent);
     case "agent_changed":
       // What is declared has changed; what it holds and does is told by events of its own.
-      return changed(agents, name, ({ inbox, turn }) => ({ ...event.data.agent, inbox, turn }));
+      return changed(agents, name, ({ inbox, turn, bytes }) => ({
+        ...event.data.agent,
+        inbox,
+        turn,
+        bytes,
+      }));
     case "agent_removed": {
       const rest = new Map(agents);
       return rest.delete(name) ? rest : agents;
@@ -64,6 +71,28 @@ export function apply(agents, event, messages) {
       return changed(agents, name, (agent) =>
         agent.turn?.id === event.data.id ? { turn: null } : {},
       );
+    case "agent_context_changed":
+      return changed(agents, name, () => ({ context: event.data.context }));
+    case "box_probed":
+      return changed(agents, name, () => ({ probe: event.data.probe }));
+    case "agent_held": {
+      const { by, at } = event.data;
+      return changed(agents, name, () => ({ held: { by, at } }));
+    }
+    case "agent_unheld":
+      return changed(agents, name, () => ({ held: null }));
+    case "agent_paused":
+      return changed(agents, name, ({ pauses }) => ({ pauses: withPause(pauses, event.data.pause) }));
+    case "agent_resumed":
+      return changed(agents, name, ({ pauses }) => ({ pauses: without(pauses, event.data.cause) }));
+    case "agent_model_changed":
+      return changed(agents, name, () => ({ model: event.data.model }));
+    case "transient_set":
+      return changed(agents, name, () => ({ transient: event.data.action }));
+    case "transient_cleared":
+      return changed(agents, name, ({ transient }) => ({
+        transient: transient === event.data.action ? null : transient,
+      }));
     default: {
       const step = STEPS[event.kind];
       return step ? counted(agents, name, event, step, messages) : agents;

@@ -1,4 +1,9 @@
-/** The hive itself: its name, its version, and whether it is going down. */
+/**
+ * The hive itself: its name and version, whether it is paused, restarting its agents or going down,
+ * and what its turns have cost today.
+ */
+
+import { without, withPause } from "./pauses.js";
 
 /** @typedef {import("../types.js").State["hive"]} HiveState */
 
@@ -21,6 +26,18 @@ export function apply(hive, event) {
       return { ...hive, version: event.data.version, started_at: event.at, stopping: false };
     case "hive_stopping":
       return { ...hive, stopping: true };
+    case "hive_paused":
+      return { ...hive, pauses: withPause(hive.pauses, event.data.pause) };
+    case "hive_resumed":
+      return { ...hive, pauses: without(hive.pauses, event.data.cause) };
+    case "rollout_changed": {
+      const { rollout } = event.data;
+      return { ...hive, rollout: rollout?.phase === "finished" ? null : rollout };
+    }
+    case "turn_ended": {
+      const cost = event.data.usage?.cost_usd;
+      return cost ? { ...hive, spent_today_usd: hive.spent_today_usd + cost } : hive;
+    }
     default:
       return hive;
   }

@@ -10,6 +10,7 @@ import * as alerts from "./alerts.js";
 import * as hive from "./hive.js";
 import * as messages from "./messages.js";
 import * as operator from "./operator.js";
+import * as tombstones from "./tombstones.js";
 
 /** @typedef {import("../types.js").State} State */
 
@@ -26,6 +27,7 @@ export function fromSnapshot(snapshot) {
     messages: messages.fromSnapshot(snapshot),
     operator: operator.fromSnapshot(snapshot),
     alerts: alerts.fromSnapshot(snapshot),
+    tombstones: tombstones.fromSnapshot(snapshot),
   };
 }
 
@@ -44,5 +46,6 @@ export function apply(state, event) {
     messages: messages.apply(state.messages, event),
     operator: operator.apply(state.operator, event),
     alerts: alerts.apply(state.alerts, event),
+    tombstones: tombstones.apply(state.tombstones, event),
   };
 }

@@ -17,6 +17,8 @@ export class Store {
   #views = new Set();
   /** @type {Set<(event: HiveEvent) => void>} */
   #listeners = new Set();
+  /** @type {{seq: number, epoch: string, tell: () => void}[]} */
+  #awaited = [];
   #due = false;
 
   /** @param {State} state */
@@ -65,9 +67,31 @@ export class Store {
     else requestAnimationFrame(() => this.draw());
   }
 
+  /**
+   * Wait until everything up to a position is drawn, so that what was asked for is seen.
+   *
+   * @param {number} seq
+   * @returns {Promise<void>} fulfilled too when another history has begun, which has no such position
+   */
+  reached(seq) {
+    return new Promise((tell) => {
+      this.#awaited.push({ seq, epoch: this.#state.epoch, tell });
+      if (!this.#due) this.#tellReached();
+    });
+  }
+
   /** Draw what has changed without waiting for the next frame. */
   draw() {
     this.#due = false;
     for (const view of this.#views) view(this.#state);
+    this.#tellReached();
+  }
+
+  #tellReached() {
+    const { seq, epoch } = this.#state;
+    const isThere = (/** @type {{seq: number, epoch: string}} */ each) => each.seq <= seq || each.epoch !== epoch;
+    const there = this.#awaited.filter(isThere);
+    this.#awaited = this.#awaited.filter((each) => !isThere(each));
+    for (const { tell } of there) tell();
   }
 }

@@ -2,40 +2,59 @@
  * A button that asks the hive for something.
  *
  * It answers at once by being busy, and shows a refusal right beside itself. When the hive has
- * agreed it stays busy until the event that follows changes what it stands for. One that would lose
- * something asks first, in its own place, naming what.
+ * agreed it stays busy until the event that follows changes what it stands for; one that may be
+ * clicked `again` is ready as soon as the page shows what came of it. One that would lose something
+ * asks first, in its own place, naming what.
  */
 
+import { post } from "../wire/api.js";
 import { h, say } from "./elements.js";
 
 /**
  * @typedef {object} Action
  * @property {string} label
  * @property {() => Promise<unknown>} run
- * @property {() => string} [warning] what would be lost; asked before `run`
+ * @property {() => string | null} [warning] what would be lost, if something; asked before `run`
  * @property {string} [confirm] the label of the button that goes ahead
+ * @property {boolean} [again] whether it can be clicked again once `run` is over
+ * @property {string} [done] what to say then, where nothing else on the page shows it
  */
+
+/**
+ * Ask the hive to do something, and wait until the page shows what came of it.
+ *
+ * @param {import("../state/store.js").Store} store
+ * @param {string} path
+ * @param {object} [body]
+ */
+export async function ask(store, path, body = {}) {
+  const answer = await post(path, body);
+  await store.reached(answer.seq);
+}
 
 /**
  * @param {Action} action
  * @returns {{element: HTMLElement, reset: () => void}} `reset` makes it ready to be clicked again
  */
-export function actionButton({ label, run, warning, confirm = label }) {
+export function actionButton({ label, run, warning, confirm = label, again = false, done }) {
   const button = h("button", { type: "button", class: "button", click: start }, label);
   const refusal = h("p", { class: "refusal", role: "alert", hidden: true });
-  const element = h("div", { class: "action" }, button, refusal);
+  const result = h("p", { class: "done", role: "status", hidden: true });
+  const element = h("div", { class: "action" }, button, refusal, result);
   /** @type {HTMLElement | null} */
   let asking = null;
 
   function start() {
     if (busy()) return;
     say(refusal, null);
-    if (warning) ask(warning());
+    say(result, null);
+    const lost = warning?.() ?? null;
+    if (lost !== null) question(lost);
     else void go();
   }
 
   /** @param {string} text */
-  function ask(text) {
+  function question(text) {
     const keep = h("button", { type: "button", class: "button", click: cancel }, "Keep");
     asking = h(
       "div",
@@ -67,6 +86,9 @@ export function actionButton({ label, run, warning, confirm = label }) {
     say(refusal, null);
     try {
       await run();
+      if (!again) return;
+      button.removeAttribute("aria-disabled");
+      say(result, done);
     } catch (error) {
       say(refusal, error instanceof Error ? error.message : String(error));
       button.removeAttribute("aria-disabled");
@@ -83,6 +105,7 @@ export function actionButton({ label, run, warning, confirm = label }) {
     button.hidden = false;
     button.removeAttribute("aria-disabled");
     say(refusal, null);
+    say(result, null);
   }
 
   return { element, reset };

@@ -1,8 +1,10 @@
-/** Agents as cards: what each is doing, why, since when, and what waits for it. */
+/** Agents as cards: what each is doing, why, since when, what waits for it, and what can be done. */
 
+import { AgentControls } from "./controls.js";
 import { h, KeyedList, part, say } from "./elements.js";
+import { agentMarks, marksIn } from "./standing.js";
 import { showSince } from "./times.js";
-import { chip, nameTag, showChip } from "./words.js";
+import { chip, nameTag, showChip, sized } from "./words.js";
 
 /** @typedef {import("../types.js").Agent} Agent */
 
@@ -10,7 +12,7 @@ import { chip, nameTag, showChip } from "./words.js";
 export function showAgents(store) {
   const count = part("agent-count", HTMLElement);
   /** @type {KeyedList<Agent>} */
-  const list = new KeyedList(part("agent-cards", HTMLUListElement), agentCard);
+  const list = new KeyedList(part("agent-cards", HTMLUListElement), (agent) => agentCard(agent, store));
   /** @type {ReadonlyMap<string, Agent> | null} */
   let shown = null;
   store.show(({ agents }) => {
@@ -31,10 +33,12 @@ function rank(agent) {
 }
 
 /**
- * @param {Agent} agent
+ * @param {Agent} first
+ * @param {import("../state/store.js").Store} store
  * @returns {import("./elements.js").Item<Agent>}
  */
-function agentCard({ name }) {
+function agentCard(first, store) {
+  const { name } = first;
   const role = h("span", { class: "tag" }, "manager");
   const spawned = h("span", { class: "tag" }, "spawned");
   const state = chip();
@@ -47,6 +51,10 @@ function agentCard({ name }) {
   const turnSince = h("time", { class: "since" });
   const turnLine = h("span", { class: "turn-line" }, turn, turnSince);
   const description = h("p", { class: "description" });
+  const marks = h("ul", { class: "standing", "aria-label": "What holds it back" });
+  const showMarks = marksIn(marks);
+  const context = contextLine();
+  const controls = new AgentControls(first, store);
   const box = h("span", { class: "box" });
   const queued = count("queued");
   const leased = count("leased");
@@ -61,6 +69,7 @@ function agentCard({ name }) {
       { class: "card", "aria-label": `Agent ${name}`, "data-agent": name },
       h("header", {}, h("h3", {}, nameTag(name)), role, spawned, h("span", { class: "now" }, state, since)),
       description,
+      marks,
       reason,
       status,
       h(
@@ -68,8 +77,10 @@ function agentCard({ name }) {
         {},
         h("span", { class: "inbox", role: "group", "aria-label": "Inbox" }, none, queued.element, leased.element, dead.element),
         turnLine,
+        context.element,
         box,
       ),
+      controls.element,
     ),
   );
   return {
@@ -91,7 +102,11 @@ function agentCard({ name }) {
       turnLine.hidden = agent.turn === null;
       turn.textContent = agent.turn ? `turn ${agent.turn.id}` : "";
       showSince(turnSince, agent.turn?.started_at ?? null);
-      box.textContent = `${agent.driver} · ${agent.runtime}`;
+      showMarks(agentMarks(agent));
+      context.update(agent.context);
+      const facts = [agent.driver, agent.model, agent.runtime, typeof agent.bytes === "number" && sized(agent.bytes)];
+      box.textContent = facts.filter(Boolean).join(" · ");
+      controls.update(agent);
     },
   };
 }
@@ -109,6 +124,28 @@ function count(noun) {
       const text = value.toLocaleString("en");
       if (number.textContent !== text) number.textContent = text;
       element.hidden = value === 0;
+    },
+  };
+}
+
+/** How full the conversation is: a share where the window is known. */
+function contextLine() {
+  const bar = h("meter", { min: 0, max: 1, low: 0.75, high: 0.9, optimum: 0, "aria-hidden": "true" });
+  const text = h("span", {});
+  const element = h("span", { class: "context" }, bar, text);
+  return {
+    element,
+    /** @param {Agent["context"]} context */
+    update(context) {
+      element.hidden = context === null;
+      if (context === null) return;
+      const { tokens, window } = context;
+      const share = window ? Math.min(1, tokens / window) : null;
+      bar.hidden = share === null;
+      bar.value = share ?? 0;
+      const many = `${tokens.toLocaleString("en")} tokens`;
+      text.textContent = share === null ? `context ${many}` : `context ${Math.round(share * 100)}%`;
+      element.title = window ? `${many} of ${window.toLocaleString("en")}` : many;
     },
   };
 }

@@ -81,12 +81,27 @@ export function showMoment(element, at) {
   element.textContent = moment(at);
 }
 
+/**
+ * Let `element` be there until `until`, and no longer.
+ *
+ * @param {HTMLElement} element
+ * @param {number | null} until
+ */
+export function showUntil(element, until) {
+  if (until === null) delete element.dataset["until"];
+  else element.dataset["until"] = String(until);
+  element.hidden = until !== null && until <= now();
+}
+
 /** Keep every relative time on the page true while somebody can see it. */
 export function startTicking() {
   setInterval(() => {
     if (document.hidden) return;
     for (const element of document.querySelectorAll("time[data-since]")) {
       if (element instanceof HTMLElement) refresh(element);
+    }
+    for (const element of document.querySelectorAll("[data-until]:not([hidden])")) {
+      if (element instanceof HTMLElement) element.hidden = Number(element.dataset["until"]) <= now();
     }
   }, 1000);
 }

@@ -26,6 +26,7 @@ const TONES = {
 };
 
 const HUES = 8;
+const UNITS = ["KiB", "MiB", "GiB", "TiB"];
 
 /**
  * @param {string} state
@@ -84,5 +85,17 @@ export function counted(count, noun) {
  * @returns {string}
  */
 export function sized(bytes) {
-  return bytes < 1024 ? counted(bytes, "byte") : `${(bytes / 1024).toFixed(1)} KiB`;
+  if (bytes < 1024) return counted(bytes, "byte");
+  let amount = bytes / 1024;
+  let unit = 0;
+  for (; amount >= 1024 && unit < UNITS.length - 1; unit += 1) amount /= 1024;
+  return `${amount.toFixed(1)} ${UNITS[unit]}`;
+}
+
+/**
+ * @param {number} dollars
+ * @returns {string}
+ */
+export function priced(dollars) {
+  return `$${dollars.toFixed(2)}`;
 }
