@@ -143,6 +143,8 @@ class Restarts:
                 if rollout == before:
                     break
             if rollout.phase is Phase.FINISHED:
+                # Told once as finished, for whoever follows; what is kept is that there is none.
+                lifecycle.set_rollout(work, stored(rollout))
                 lifecycle.set_rollout(work, None)
             elif rollout != began:
                 lifecycle.set_rollout(work, stored(rollout))
