@@ -216,6 +216,9 @@ class LocalRuntime:
         watch = self._watches.get(record.name)
         if watch is None or watch.record.incarnation != record.incarnation:
             return _instance(record, Phase.STOPPED)
+        if record.pid != watch.record.pid:
+            # The notes were read in the middle of its launch; since then it runs and is watched.
+            return _instance(watch.record, Phase.RUNNING)
         lock = self._locks[record.name]
         if lock.locked():
             # It is being stopped or made anew: this end was asked for, or is about to be history.
