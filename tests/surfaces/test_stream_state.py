@@ -6,7 +6,7 @@ events, no client can.
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ class Client:
         self.messages = {message["id"]: message for message in snapshot["messages"]}
         self.messages |= {message["id"]: message for message in snapshot["dead"]}
         self.alerts = {alert["key"]: alert for alert in snapshot["alerts"]}
+        self.tombstones = {each["name"]: each for each in snapshot["tombstones"]}
         self.unread = int(snapshot["operator"]["unread"])
 
     def apply(self, event: State) -> None:
@@ -65,6 +66,18 @@ class Client:
             self.agents[name] = data["agent"] | kept
         elif kind == "agent_removed":
             del self.agents[name]
+        elif kind in _OF_AGENTS:
+            self._agent(name, **_OF_AGENTS[kind](self.agents.get(name, {}), data))
+        elif kind == "hive_paused":
+            self._hive(pauses=_paused(self.rest["hive"]["pauses"], data["pause"]))
+        elif kind == "hive_resumed":
+            self._hive(pauses=_resumed(self.rest["hive"]["pauses"], data["cause"]))
+        elif kind == "rollout_changed":
+            self._hive(rollout=data["rollout"])
+        elif kind == "tombstone_added":
+            self.tombstones[name] = data["tombstone"]
+        elif kind in {"tombstone_revived", "tombstone_purged"}:
+            del self.tombstones[name]
         elif kind == "agent_state_changed":
             self._agent(name, **{key: data[key] for key in ("state", "reason", "since")})
         elif kind == "agent_status_changed":
@@ -73,15 +86,14 @@ class Client:
             self._agent(name, turn={"id": data["id"], "started_at": data["started_at"]})
         elif kind == "turn_ended":
             self._agent(name, turn=None)
+            cost = data["usage"].get("cost_usd") or 0.0
+            self._hive(spent_today_usd=self.rest["hive"]["spent_today_usd"] + cost)
         elif kind == "alert_raised":
             self.alerts[data["key"]] = data
         elif kind == "alert_cleared":
             del self.alerts[data["key"]]
         elif kind == "hive_started":
-            self.rest["hive"] = self.rest["hive"] | {
-                "version": data["version"],
-                "started_at": event["at"],
-            }
+            self._hive(version=data["version"], started_at=event["at"])
         else:
             assert kind == "hive_stopping", kind
 
@@ -96,10 +108,16 @@ class Client:
             "dead": [message for message in by_id if message["state"] == "dead"],
             "operator": {"unread": self.unread},
             "alerts": sorted(self.alerts.values(), key=lambda a: (a["raised_at"], a["key"])),
+            "tombstones": [self.tombstones[name] for name in sorted(self.tombstones)],
         }
 
     def _agent(self, name: str, **changes: Any) -> None:
-        self.agents[name] = self.agents[name] | changes
+        # Of an agent that is gone there are events, too: its box is still being cleared away.
+        if name in self.agents:
+            self.agents[name] = self.agents[name] | changes
+
+    def _hive(self, **changes: Any) -> None:
+        self.rest["hive"] = self.rest["hive"] | changes
 
     def _change(self, number: int, **changes: Any) -> None:
         self.messages[number] = self.messages[number] | changes
@@ -113,6 +131,28 @@ class Client:
         if entered in inbox:
             inbox[entered] += 1
         self._agent(to, inbox=inbox)
+
+
+def _paused(pauses: list[State], pause: State) -> list[State]:
+    return [*_resumed(pauses, pause["cause"]), pause]
+
+
+def _resumed(pauses: list[State], cause: str) -> list[State]:
+    return [each for each in pauses if each["cause"] != cause]
+
+
+_OF_AGENTS: dict[str, Callable[[State, State], State]] = {
+    "agent_held": lambda _, data: {"held": data},
+    "agent_unheld": lambda _, data: {"held": None},
+    "agent_paused": lambda old, data: {"pauses": _paused(old.get("pauses", []), data["pause"])},
+    "agent_resumed": lambda old, data: {"pauses": _resumed(old.get("pauses", []), data["cause"])},
+    "agent_model_changed": lambda _, data: {"model": data["model"]},
+    "agent_context_changed": lambda _, data: {"context": data["context"]},
+    "transient_set": lambda _, data: {"transient": data["action"]},
+    "transient_cleared": lambda _, data: {"transient": None},
+    "box_probed": lambda _, data: {"probe": data["probe"]},
+}
+"""What an event changes in the agent it is about."""
 
 
 def _changes(kind: str, data: State) -> State:
@@ -188,7 +228,10 @@ class Load:
                     if self.chance.random() < 0.2:
                         break
                     outcome = self.chance.choice(outcomes)
-                    end = {"session": session, "outcome": outcome, "error": f"was {outcome}"}
+                    end: State = {"session": session, "outcome": outcome}
+                    end["error"] = f"was {outcome}"
+                    if self.chance.random() < 0.5:
+                        end["context"] = {"tokens": self.chance.randint(1, 100), "window": 100}
                     await box.harness(f"turns/{turn['id']}/end", **end)
 
     async def _by_hand(self, box: Box) -> None:
@@ -206,6 +249,8 @@ class Load:
             if self.chance.random() < 0.3:
                 to = self.chance.choice(["alice", "manager", "*"])
                 await self.hive.admin.post("/api/messages", {"to": to, "body": "and now?"})
+            if self.chance.random() < 0.3:
+                await self._direct()
             state = await self.hive.admin.get("/api/state")
             for message in state["dead"]:
                 verb = self.chance.choice(["requeue", "drop", ""])
@@ -215,6 +260,18 @@ class Load:
                 mine = message["to"] == "operator" and message["read_at"] is None
                 if mine and self.chance.random() < 0.5:
                     await self.hive.admin.post(f"/api/messages/{message['id']}/read")
+
+    async def _direct(self) -> None:
+        where = f"/api/agents/{self.chance.choice(['alice', 'bob'])}"
+        verb = self.chance.choice(["pause", "stop", "new-session", "compact", "model", "hive"])
+        if verb == "hive":
+            await self.hive.admin.post("/api/hive/pause", {"reason": "a look"})
+            await self.hive.admin.post("/api/hive/resume")
+            return
+        body = {"model": self.chance.choice(["large", None])} if verb == "model" else {}
+        await self.hive.admin.post(f"{where}/{verb}", body)
+        for undo in ("start", "resume"):
+            await self.hive.admin.post(f"{where}/{undo}")
 
     async def _watch(self, snapshots: list[State]) -> None:
         while not self.over:

@@ -46,7 +46,7 @@ BREAKS: Final = [
 ]
 """Which contract, and an import (who, what) that no other contract minds."""
 
-MAY_START_PROCESSES: Final = ("runtimes/", "harness/drivers/", "harness/script_tools.py")
+MAY_START_PROCESSES: Final = ("runtimes/", "harness/drivers/", "harness/script_tools.py", "demo/")
 STARTS_PROCESSES: Final = frozenset({"subprocess", "multiprocessing", "pty"})
 STARTS_A_PROCESS: Final = frozenset(
     {

@@ -54,8 +54,8 @@ class Declaring:
     async def apply(self) -> dict[str, Any]:
         """Read the declaration anew and bring it into force.
 
-        Raises `DeclarationError`, with an alert, when it is wrong, and `ConflictError` when it moves
-        the hive's files; then nothing changes.
+        Raises `DeclarationError` when it is wrong and `ConflictError` when it moves the hive's
+        files, both with an alert; then nothing changes.
         """
         async with self._busy:
             self._seen = _mark(self._source)

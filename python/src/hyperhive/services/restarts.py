@@ -15,7 +15,7 @@ from hyperhive import bus
 from hyperhive.config import RestartNote
 from hyperhive.domain.actors import THE_SYSTEM, Actor
 from hyperhive.domain.agents import AgentState
-from hyperhive.domain.errors import ConflictError, InvalidError, NotFoundError
+from hyperhive.domain.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
 from hyperhive.domain.pauses import Cause, Pause
 from hyperhive.domain.rollout import (
     Announce,
@@ -59,8 +59,10 @@ class Restarts:
     ) -> dict[str, Any]:
         """Begin to restart these agents, or (``None``) all that run.
 
-        Raises `ConflictError` while another restart is under way.
+        Raises `ForbiddenError` for anyone else, `ConflictError` while another is under way.
         """
+        if not operator.is_operator:
+            raise ForbiddenError("Only the operator may restart an agent.")
         unknown = [name for name in names or () if name not in self._agents.roster.members]
         if unknown:
             raise NotFoundError("agent", unknown[0], self._agents.roster.members)

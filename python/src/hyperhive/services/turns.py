@@ -36,6 +36,7 @@ class Turns:
         self._store = store
         self._agents = agents
         self._asking: dict[str, Watch] = {}
+        self._offered: dict[str, dict[str, Any]] = {}
 
     async def offer(
         self, agent: str, session: str, *, wait_seconds: float, caller: Caller
@@ -115,6 +116,7 @@ class Turns:
             got = message_rows.lease(work, agent, MESSAGES_IN_WAKE, Holder(turn=number))
         waiting = message_rows.waiting(work, agent)
         turn = {"id": number, "kind": kind.value, "messages": got, "waiting": waiting, **extras}
+        self._offered[agent] = turn
         return turn, None
 
     def is_awaited_by(self, agent: str) -> bool:
@@ -145,13 +147,21 @@ class Turns:
             held = [message.id for message in message_rows.of_turn(work, number)]
             message_rows.confirm_turn(work, number)
             rows.start(work, row, held)
-            lifecycle.change(work, agent, fresh=False)
-            if row.kind != TurnKind.COMPACT.value:
-                # A compaction has no prompt that a note could be told in.
-                lifecycle.change(work, agent, note=None)
+            self._note_told(work, agent, row)
             self._agents.note_state(work, agent, AgentState.BUSY)
 
         await self._store.write(job)
+
+    def _note_told(self, work: Writing, agent: str, turn: Row) -> None:
+        """Ask no more for what a turn that begins was offered with; what came since stays."""
+        offered, mine = self._offered.get(agent), agent_rows.find(work, agent)
+        if offered is None or offered["id"] != turn.id or mine is None:
+            return
+        if offered["fresh"]:
+            lifecycle.change(work, agent, fresh=False)
+        # A compaction has no prompt that a note could be told in.
+        if turn.kind != TurnKind.COMPACT.value and mine.note == offered["note"]:
+            lifecycle.change(work, agent, note=None)
 
     async def tell(
         self, agent: str, session: str, number: int, lines: Sequence[Mapping[str, Any]]

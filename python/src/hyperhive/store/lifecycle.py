@@ -38,7 +38,7 @@ def pauses_of(row: Row) -> tuple[Pause, ...]:
 
 def pause(work: Writing, row: Row, new: Pause, actor: Actor | str) -> int:
     """Pause an agent, or say anew why it is paused; return the event's ``seq``."""
-    stored = rules.with_pause(pauses_of(row), new)
+    stored = rules.with_pause(_pauses_now(work, row), new)
     change(work, row.name, pauses_json=dumps([each.as_json() for each in stored]))
     work.wake(bus.inbox(row.name))
     return work.record(EventKind.AGENT_PAUSED, actor, {"pause": new.as_json()}, agent=row.name)
@@ -46,7 +46,7 @@ def pause(work: Writing, row: Row, new: Pause, actor: Actor | str) -> int:
 
 def resume(work: Writing, row: Row, cause: Cause, actor: Actor | str) -> bool:
     """End an agent's pause of a cause; ``False`` when there was none."""
-    before = pauses_of(row)
+    before = _pauses_now(work, row)
     after = rules.without(before, cause)
     if before == after:
         return False
@@ -54,6 +54,12 @@ def resume(work: Writing, row: Row, cause: Cause, actor: Actor | str) -> bool:
     work.wake(bus.inbox(row.name))
     work.record(EventKind.AGENT_RESUMED, actor, {"cause": cause.value}, agent=row.name)
     return True
+
+
+def _pauses_now(work: Writing, row: Row) -> tuple[Pause, ...]:
+    """Read the pauses anew: one transaction may set and end several of one agent."""
+    text = work.execute(select(_a.pauses_json).where(_a.name == row.name)).scalar()
+    return rules.read(json.loads(text or "[]"))
 
 
 def hive_pauses(asking: Asking) -> tuple[Pause, ...]:
