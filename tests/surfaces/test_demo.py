@@ -14,11 +14,17 @@ import pytest
 
 from hyperhive import config
 from hyperhive.bootstrap import running
-from hyperhive.demo.play import write_hive
+from hyperhive.config import RuntimeKind
+from hyperhive.demo.boxes import Wanted, choose
+from hyperhive.demo.casts import write_hive
 from hyperhive.demo.story import Story, StoryError
+from hyperhive.domain.errors import UnavailableError
+from hyperhive.runtimes.bubblewrap import BubblewrapRuntime
+from tests.demos import Player, boxed_player, left_over
 from tests.promises import promise
+from tests.walls import open_directory
 
-COMMAND = (sys.executable, "-m", "hyperhive.cli.main", "demo")
+COMMAND = (sys.executable, "-m", "hyperhive.cli.main", "demo", "--runtime", "process")
 
 
 @pytest.fixture
@@ -27,21 +33,6 @@ def place() -> Iterator[Path]:
     made = Path(tempfile.mkdtemp(prefix="hh-", dir="/tmp"))
     yield made
     shutil.rmtree(made, ignore_errors=True)
-
-
-def left_over(place: Path) -> list[int]:
-    """Find processes that still belong to a hive in ``place``."""
-    mark = str(place).encode()
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            try:
-                is_ours = mark in (entry / "environ").read_bytes()
-            except OSError:
-                continue
-            if is_ours:
-                found.append(int(entry.name))
-    return found
 
 
 @promise("C3")
@@ -60,6 +51,19 @@ def test_the_demo_plays_through_and_leaves_nothing_behind(place: Path) -> None:
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert re.search(r"\d\.\d\d  bob is killed in mid-turn \(SIGKILL", ran.stdout)
     assert "every inbox is empty, and no message is dead" in ran.stdout
+    assert list(place.iterdir()) == []
+    assert left_over(place) == []
+
+
+@promise("C3")
+def test_the_demo_plays_through_in_boxes_where_they_can_be_made(place: Path) -> None:
+    with open_directory() as directory:
+        ran = boxed_player(directory).play(place=place)
+
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "They run in bubblewrap" in ran.stdout
+    assert "3 agents run in boxes of their own" in ran.stdout
+    assert re.search(r"\d\.\d\d  bob is killed in mid-turn \(SIGKILL", ran.stdout)
     assert list(place.iterdir()) == []
     assert left_over(place) == []
 
@@ -95,3 +99,40 @@ async def test_a_step_that_does_not_happen_fails_the_story_by_name(place: Path) 
         story = Story(run, lambda _line: None, step_seconds=3)
         with pytest.raises(StoryError, match="alice asks bob and waits"):
             await story.play()
+
+
+def test_where_no_box_can_be_made_the_demo_uses_processes_and_says_why(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(BubblewrapRuntime, "fault", lambda: "There are no walls.")
+
+    chosen = choose(Wanted.AUTO, place)
+
+    assert chosen.kind is RuntimeKind.PROCESS
+    assert "There are no walls" in chosen.reason
+
+
+def test_boxes_that_are_asked_for_and_cannot_be_made_are_refused(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(BubblewrapRuntime, "fault", lambda: "There are no walls.")
+
+    with pytest.raises(UnavailableError, match="There are no walls"):
+        choose(Wanted.BUBBLEWRAP, place)
+
+
+def test_without_claude_code_the_demo_says_how_to_install_it(place: Path) -> None:
+    nowhere = {"PATH": str(place / "nowhere")}
+
+    ran = Player().play("--driver", "claude", "--scripted-model", place=place, variables=nowhere)
+
+    assert ran.returncode == 1
+    assert "npm install --global @anthropic-ai/claude-code" in ran.stderr
+    assert list(place.iterdir()) == []
+
+
+def test_claude_code_is_never_played_with_a_model_that_costs(place: Path) -> None:
+    ran = Player().play("--driver", "claude", place=place)
+
+    assert ran.returncode == 2
+    assert "--scripted-model" in ran.stderr

@@ -11,58 +11,99 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
-from hyperhive import config
 from hyperhive.bootstrap import Running, running
-from hyperhive.config import Hive
+from hyperhive.config import Hive, RuntimeKind
+from hyperhive.demo.boxes import Choice, Wanted, choose
+from hyperhive.demo.casts import (
+    CASTS,
+    MODEL,
+    Cast,
+    Driver,
+    load_hive,
+    programs,
+    write_hive,
+    write_scripts,
+)
+from hyperhive.demo.model.script import load_script
+from hyperhive.demo.model.server import ScriptedModel, scripted_model
 from hyperhive.demo.story import Step, Story, StoryError
 
-SCRIPTS: Final = ("queen.toml", "alice.toml", "bob.toml")
 LOG: Final = "demo.log"
+TEMPORARY: Final = "tmp"
+WALLS: Final[Mapping[RuntimeKind, str]] = {
+    RuntimeKind.PROCESS: "as this user, without isolation",
+    RuntimeKind.BUBBLEWRAP: "each in a box of its own",
+}
 AUDIENCE_SECONDS: Final = 15.0
 """How long the story waits for somebody to watch it."""
 
 
-def main(headless: bool, directory: Path | None, port: int | None) -> int:  # noqa: FBT001 - called by the command line
+def main(
+    headless: bool,  # noqa: FBT001 - called by the command line
+    directory: Path | None,
+    port: int | None,
+    *,
+    runtime: str = Wanted.AUTO,
+    driver: str = Driver.SCRIPTED,
+) -> int:
     """Play the demo and return the exit status: 0, or 1 when a step failed.
 
     ``directory`` is kept afterwards; without it a temporary one is used and removed. ``port`` is
-    the page's, a free one if ``None``.
+    the page's, a free one if ``None``. Raises `UnavailableError` where what ``runtime`` or
+    ``driver`` asks for is not there.
     """
+    cast, needed = Driver(driver), programs(Driver(driver))
     with _place(directory) as place:
-        write_hive(place)
-        hive = config.load(place / "hive.toml")
+        write_scripts(place, cast)
+        choice = choose(Wanted(runtime), place, needed)
+        write_hive(place, cast, choice.kind)
+        with _log_to(place / LOG):
+            return asyncio.run(_main(place, cast, choice, port, headless=headless))
+
+
+async def _main(
+    place: Path, driver: Driver, choice: Choice, port: int | None, *, headless: bool
+) -> int:
+    """Start the model, if one is needed, and the hive."""
+    async with contextlib.AsyncExitStack() as stack:
+        model: ScriptedModel | None = None
+        variables: dict[str, str] = {}
+        if driver is Driver.CLAUDE:
+            rules = load_script(place / "scripts" / MODEL)
+            model = await stack.enter_async_context(scripted_model(rules))
+            variables["ANTHROPIC_BASE_URL"] = model.url
+            # Claude Code leaves a directory there; a box has a place of its own anyway.
+            variables["TMPDIR"] = str(place / TEMPORARY)
+            (place / TEMPORARY).mkdir(mode=0o700, exist_ok=True)
+        hive = load_hive(place, driver, choice.kind, variables)
         if port is not None:
             where = hive.operator.model_copy(update={"port": port})
             hive = hive.model_copy(update={"operator": where})
-        with _log_to(place / LOG):
-            return asyncio.run(_run(hive, place, headless=headless))
+        _say(f"A hive in {place}: queen (manager), alice and bob, each with its own socket.")
+        _say(f"They run in {choice.kind.value}: {WALLS[choice.kind]}. Why: {choice.reason}.")
+        _say(f"{CASTS[driver].told}\n")
+        status = await _run(hive, place, CASTS[driver], headless=headless)
+        if model is not None:
+            _say(f"\nThe scripted model was asked {len(model.requests)} times.")
+        return status
 
 
-def write_hive(place: Path) -> None:
-    """Put the declaration and the scripts of the demo into a directory, unless they are there."""
-    source = files("hyperhive.demo") / "scripts"
-    (place / "scripts").mkdir(parents=True, exist_ok=True)
-    wanted = {"hive.toml": place / "hive.toml"}
-    wanted |= {name: place / "scripts" / name for name in SCRIPTS}
-    for name, path in wanted.items():
-        if not path.exists():
-            path.write_text((source / name).read_text(encoding="utf-8"), encoding="utf-8")
-
-
-async def _run(hive: Hive, place: Path, *, headless: bool) -> int:
+async def _run(hive: Hive, place: Path, cast: Cast, *, headless: bool) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     async with running(hive, with_agents=True) as run:
-        await _greet(run, place, headless=headless)
-        story = Story(run, _tell)
+        if not headless:
+            await _greet(run)
+        story = Story(
+            run, _tell, step_seconds=cast.step_seconds, return_seconds=cast.return_seconds
+        )
         playing = asyncio.create_task(_play(run, story, headless=headless))
         stopped = asyncio.create_task(stop.wait())
         await asyncio.wait({playing, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -112,13 +153,10 @@ def _failure_of(playing: "asyncio.Task[None]") -> BaseException | None:
     return error
 
 
-async def _greet(run: Running, place: Path, *, headless: bool) -> None:
-    _say(f"A hive in {place}: queen (manager), alice and bob, each a process with its own socket.")
-    _say("They run as this user, without isolation, and play scripts: no model is asked.\n")
-    if not headless:
-        _say(f"  watch it       {await run.vault.login_link()}")
-        _say(f"  command line   export HYPERHIVE_ADMIN_SOCKET={run.listeners.admin_socket}")
-        _say("                 hyperhive status\n")
+async def _greet(run: Running) -> None:
+    _say(f"  watch it       {await run.vault.login_link()}")
+    _say(f"  command line   export HYPERHIVE_ADMIN_SOCKET={run.listeners.admin_socket}")
+    _say("                 hyperhive status\n")
 
 
 def _tell(text: str) -> None:
@@ -149,7 +187,7 @@ def _place(directory: Path | None) -> Iterator[Path]:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         yield directory.resolve()
         return
-    place = Path(tempfile.mkdtemp(prefix="hyperhive-"))
+    place = Path(tempfile.mkdtemp(prefix="hyperhive-")).resolve()
     try:
         yield place
     finally:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from hyperhive.bootstrap import Running
+from hyperhive.config import RuntimeKind
 from hyperhive.domain.actors import THE_OPERATOR
 
 GOAL: Final = "Publish the release notes of the new version."
@@ -41,11 +42,17 @@ class Story:
     """Plays the story once and keeps a list of its steps; ``tell`` gets a line for each."""
 
     def __init__(
-        self, run: Running, tell: Callable[[str], None], *, step_seconds: float = STEP_SECONDS
+        self,
+        run: Running,
+        tell: Callable[[str], None],
+        *,
+        step_seconds: float = STEP_SECONDS,
+        return_seconds: float = RETURN_SECONDS,
     ) -> None:
         self._run = run
         self._tell = tell
         self._step_seconds = step_seconds
+        self._return_seconds = return_seconds
         self._events: list[Event] = []
         self._seq = run.store.bus.seq
         self._last = time.monotonic()
@@ -55,7 +62,7 @@ class Story:
         """Play it through; raises `StoryError` at the first step that fails."""
         names = list(self._run.hive.agents)
         await self._all_ready(names)
-        self._done(f"{len(names)} agents run as processes of their own and have said hello")
+        self._done(f"{len(names)} agents run {self._where()} and have said hello")
         goal = await self._run.messages.send(THE_OPERATOR, "manager", GOAL)
         await self._message("operator", "queen", "", "the operator's goal reaches the manager")
         await self._message("queen", "alice", "Our goal", "queen broadcasts it: alice", copy=True)
@@ -75,6 +82,11 @@ class Story:
             "the goal's message is settled",
         )
         await self._nothing_left()
+
+    def _where(self) -> str:
+        kinds = {agent.runtime for agent in self._run.hive.agents.values()}
+        walls = kinds == {RuntimeKind.BUBBLEWRAP}
+        return "in boxes of their own" if walls else "as processes of their own"
 
     async def _kill_in_mid_turn(self, name: str, message: int) -> None:
         """Kill an agent while it works on a message, and see the message come back."""
@@ -97,11 +109,11 @@ class Story:
         await self._event(
             lambda event: event["kind"] == "turn_started" and message in event["data"]["messages"],
             f"{name} is started again and has it a second time",
-            within=RETURN_SECONDS,
+            within=self._return_seconds,
         )
 
     async def _all_ready(self, names: list[str]) -> None:
-        async with _within("not every agent came up", RETURN_SECONDS):
+        async with _within("not every agent came up", self._return_seconds):
             while any(self._run.agents.state_of(name) != "ready" for name in names):
                 await self._more()
 
