@@ -136,8 +136,9 @@ def test_without_a_turn_nothing_is_asked(live: Page, hive: FakeHive) -> None:
 
 
 def test_a_click_is_acknowledged_until_the_page_shows_what_came_of_it(
-    live: Page, hive: FakeHive
+    live: Page, hive: FakeHive, watch: Watch
 ) -> None:
+    watch.expected = ("Failed to load resource",)
     pause = card(live).locator(".button", has_text="Pause")
     hive.cut_streams()
     hive.trouble.streams_refused = True

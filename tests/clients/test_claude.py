@@ -256,6 +256,8 @@ cut = true
 """
     async with play(script) as hive:
         number = await hive.send("hello")
+        await hive.turns(1)
+        await hive.resume()
         first, second = await hive.turns(2)
         assert (first["outcome"], second["outcome"]) == ("rate_limited", "ok")
         assert (await hive.message(number))["state"] == "acked"

@@ -30,6 +30,7 @@ from hyperhive.harness import turns as harness_turns
 from hyperhive.harness.box import Box
 from hyperhive.harness.drivers.port import Assignment, Emit, TurnResult
 from hyperhive.harness.loop import Harness
+from hyperhive.harness.probing import Probing
 from hyperhive.harness.watchdog import Watchdog
 from tests.faults.hives import HiveOfProcesses
 
@@ -212,7 +213,7 @@ class Storm:
         for name in BY_HARNESS:
             socket = str(self._hive.paths.socket(name))
             box = Box(socket, name, self._hive.directory, {})
-            harnesses.append(Harness(box, Watchdog.from_environment()))
+            harnesses.append(Harness(box, Watchdog.from_environment(), Probing({})))
         running = [asyncio.ensure_future(harness.run()) for harness in harnesses]
         await asyncio.to_thread(self._no_more_receiving.wait)
         for harness in harnesses:

@@ -117,11 +117,12 @@ class Restarts:
         """Carry restarts on, for ever; an error is logged and the next look tries again."""
         with self._store.bus.watch(bus.LIFECYCLE) as watch:
             while True:
+                under_way = True
                 try:
-                    await self.look()
+                    under_way = await self.look()
                 except Exception:  # noqa: BLE001 - the loop outlives every error
                     _log.exception("a restart could not be carried on; it is tried again")
-                await watch.wait(LOOK_SECONDS)
+                await watch.wait(LOOK_SECONDS if under_way else None)
 
     async def look(self) -> bool:
         """Do what is due now of the restart that is under way; ``False`` when there is none."""
