@@ -42,6 +42,8 @@ BREAKS: Final = [
     ("client", "hyperhive.client", "h11"),
     ("box", "hyperhive.surfaces", "hyperhive.client"),
     ("mcp", "hyperhive.surfaces.http", "mcp"),
+    ("plugin", "pytest_nixos.nix", "hyperhive.domain"),
+    ("product", "hyperhive.runtimes", "pytest_nixos.nix"),
     ("sql", "hyperhive.services", "sqlalchemy"),
 ]
 """Which contract, and an import (who, what) that no other contract minds."""
@@ -70,7 +72,9 @@ STARTS_A_PROCESS: Final = frozenset(
 @pytest.fixture(scope="module")
 def tree() -> grimp.ImportGraph:
     """Read the imports of the tree once; nothing is imported to find them."""
-    return grimp.build_graph("hyperhive", include_external_packages=True, cache_dir=None)
+    return grimp.build_graph(
+        "hyperhive", "pytest_nixos", include_external_packages=True, cache_dir=None
+    )
 
 
 def broken(graph: grimp.ImportGraph) -> set[str]:
