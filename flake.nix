@@ -10,13 +10,17 @@
         "x86_64-linux"
         "aarch64-linux"
       ];
-      forEachSystem = build: nixpkgs.lib.genAttrs systems (system: build nixpkgs.legacyPackages.${system});
+      forEachSystem =
+        file:
+        nixpkgs.lib.genAttrs systems (system: import file { pkgs = nixpkgs.legacyPackages.${system}; });
     in
     {
       overlays.default = import ./pkgs/overlay.nix;
-      nixosModules.default = import ./modules;
-      packages = forEachSystem (pkgs: import ./pkgs { inherit pkgs; });
-      devShells = forEachSystem (pkgs: import ./pkgs/shell.nix { inherit pkgs; });
-      formatter = forEachSystem (pkgs: pkgs.nixfmt);
+      nixosModules.default = ./modules;
+      packages = forEachSystem ./pkgs;
+      apps = forEachSystem ./pkgs/apps.nix;
+      checks = forEachSystem ./pkgs/checks.nix;
+      devShells = forEachSystem ./pkgs/shell.nix;
+      formatter = forEachSystem ./pkgs/formatter.nix;
     };
 }

@@ -1,6 +1,8 @@
 {
   lib,
   buildPythonApplication,
+  pkgs,
+  python,
 
   # build-system
   hatchling,
@@ -15,39 +17,59 @@
   sqlalchemy,
   sqlmodel,
   uvicorn,
+
+  # programs that it starts
+  bubblewrap,
+  gitMinimal,
 }:
 let
   inherit (lib.importTOML ../python/pyproject.toml) project;
-in
-buildPythonApplication {
-  pname = project.name;
-  inherit (project) version;
-  pyproject = true;
 
-  src = lib.cleanSource ../python;
+  hyperhive = buildPythonApplication {
+    pname = project.name;
+    inherit (project) version;
+    pyproject = true;
 
-  build-system = [ hatchling ];
+    src = lib.cleanSource ../python;
 
-  dependencies = [
-    alembic
-    click
-    h11
-    litestar
-    mcp
-    pydantic
-    sqlalchemy
-    sqlmodel
-    uvicorn
-  ];
+    build-system = [ hatchling ];
 
-  pythonImportsCheck = [
-    "hyperhive.bootstrap"
-    "hyperhive.harness"
-  ];
+    # The `dependencies` of pyproject.toml; tests/nix/test_packages.py keeps the two in step.
+    dependencies = [
+      alembic
+      click
+      h11
+      litestar
+      mcp
+      pydantic
+      sqlalchemy
+      sqlmodel
+      uvicorn
+    ];
 
-  meta = {
-    inherit (project) description;
-    mainProgram = "hyperhive";
-    platforms = lib.platforms.linux;
+    # Behind what the machine has, so that an admin's choice of either wins.
+    makeWrapperArgs = [
+      "--suffix"
+      "PATH"
+      ":"
+      (lib.makeBinPath [
+        bubblewrap
+        gitMinimal
+      ])
+    ];
+
+    pythonImportsCheck = [
+      "hyperhive.bootstrap"
+      "hyperhive.harness"
+    ];
+
+    passthru.tests = import ./tests.nix { inherit hyperhive pkgs python; };
+
+    meta = {
+      inherit (project) description;
+      mainProgram = "hyperhive";
+      platforms = lib.platforms.linux;
+    };
   };
-}
+in
+hyperhive
