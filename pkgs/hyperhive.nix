@@ -1,8 +1,12 @@
+# The program, in a Python of its own: the server and the harness start further ones as
+# `sys.executable -m …`, so the interpreter itself must find the packages, not a wrapped script alone.
 {
   lib,
-  buildPythonApplication,
+  buildPythonPackage,
+  makeWrapper,
   pkgs,
   python,
+  runCommand,
 
   # build-system
   hatchling,
@@ -25,7 +29,7 @@
 let
   inherit (lib.importTOML ../python/pyproject.toml) project;
 
-  hyperhive = buildPythonApplication {
+  module = buildPythonPackage {
     pname = project.name;
     inherit (project) version;
     pyproject = true;
@@ -47,29 +51,38 @@ let
       uvicorn
     ];
 
-    # Behind what the machine has, so that an admin's choice of either wins.
-    makeWrapperArgs = [
-      "--suffix"
-      "PATH"
-      ":"
-      (lib.makeBinPath [
-        bubblewrap
-        gitMinimal
-      ])
-    ];
-
     pythonImportsCheck = [
       "hyperhive.bootstrap"
       "hyperhive.harness"
     ];
 
-    passthru.tests = import ./tests.nix { inherit hyperhive pkgs python; };
-
     meta = {
       inherit (project) description;
-      mainProgram = "hyperhive";
       platforms = lib.platforms.linux;
     };
   };
+
+  environment = python.withPackages (_: [ module ]);
+
+  # Behind what the machine has, so that an admin's choice of either wins.
+  programs = lib.makeBinPath [
+    bubblewrap
+    gitMinimal
+  ];
 in
-hyperhive
+runCommand "${project.name}-${project.version}"
+  {
+    pname = project.name;
+    inherit (project) version;
+    nativeBuildInputs = [ makeWrapper ];
+    passthru = {
+      inherit module;
+      tests = import ./tests.nix { inherit module pkgs python; };
+    };
+    meta = module.meta // {
+      mainProgram = "hyperhive";
+    };
+  }
+  ''
+    makeWrapper ${environment}/bin/hyperhive $out/bin/hyperhive --suffix PATH : ${programs}
+  ''

@@ -2,7 +2,7 @@
 #
 # The module is evaluated over nixpkgs' `lib` alone here; tests/nix/vm evaluates it in NixOS.
 {
-  hyperhive,
+  module,
   pkgs,
   python,
 }:
@@ -26,7 +26,7 @@ let
   };
 
   environment = python.withPackages (packages: [
-    (packages.toPythonModule hyperhive)
+    module
     packages.hypothesis
     packages.jsonschema
     packages.pytest

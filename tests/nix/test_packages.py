@@ -78,7 +78,7 @@ in
     application = {
       inherit (ours.hyperhive) pname version;
       program = ours.hyperhive.meta.mainProgram;
-      dependencies = given ours.hyperhive "dependencies" "propagatedBuildInputs";
+      dependencies = given ours.hyperhive.module "dependencies" "propagatedBuildInputs";
       tests = builtins.attrNames ours.hyperhive.tests;
     };
     libraries = lib.genAttrs LACKING (name: {
