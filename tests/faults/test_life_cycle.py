@@ -30,6 +30,7 @@ from hyperhive.bus import Bus
 from hyperhive.domain.errors import ConflictError, TurnOverError
 from hyperhive.domain.events import Event
 from hyperhive.services.callers import Caller
+from hyperhive.services.control import Control
 from hyperhive.store import Reading, Store, alerts, events, tables
 from hyperhive.store.store import FILE_NAME
 from tests.builders import Desk, ManualClock, a_hive, an_actor, wired
@@ -39,6 +40,8 @@ from tests.promises import promise
 AGENTS = ("queen", "alice")
 SENDERS = (*AGENTS, "operator")
 OUTCOMES = ("ok", "failed", "timed_out", "cancelled", "rate_limited", "needs_login")
+PAUSING = ("rate_limited", "needs_login")
+"""Outcomes after which an agent starts no turn for a while."""
 
 Result = TypeVar("Result")
 
@@ -380,6 +383,13 @@ class LifeCycle(RuleBasedStateMachine):
             said = self.run(self.desk.end(agent, turn.id, outcome, session=turn.session))
             assert said == outcome
         self.model.end_turn(agent, outcome)
+        if outcome in PAUSING:
+            self._resume(agent)
+
+    def _resume(self, agent: str) -> None:
+        """Let an agent go on at once: how long it pauses is not this model's business."""
+        control = Control(self.desk.store, self.desk.agents, self.desk.sessions)
+        self.run(control.resume(an_actor("operator"), agent, via="test"))
 
     # What the operator, time and the machine do.
 
