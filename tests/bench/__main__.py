@@ -25,6 +25,7 @@ BARS = {
     "P8": "p8_starts",
     "P9": "p9_memory",
     "P12": "p12_idle",
+    "STARTS": "starts",
     "P10": "p10_demo",
 }
 NOT_SMALL = {"P10"}
@@ -61,7 +62,7 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--small", action="store_true", help="prove that all run; in a minute")
-    parser.add_argument("--only", metavar="P1,P3", help=f"of {', '.join(BARS)}")
+    parser.add_argument("--only", metavar="P1,P3", help=f"of {', '.join(BARS).lower()}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     parser.add_argument("--strict", action="store_true", help="a missed bar fails")
     parser.add_argument("--directory", help="where the hives live; a disk, to measure one")

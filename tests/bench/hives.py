@@ -4,6 +4,7 @@ The server is the product's own, started as an operator starts it; `serving` is 
 tool that does nothing. It is ready when its page's address has been printed.
 """
 
+import json
 import os
 import signal
 import subprocess
@@ -23,6 +24,7 @@ SERVE_WITH_NOOP: Final = (
     "tests.bench.serving",
 )
 START_SECONDS: Final = 60.0
+NOTHING: Final = (sys.executable, "-c", "0")
 
 
 def program() -> list[str]:
@@ -64,7 +66,9 @@ class Running:
 
 
 @contextmanager
-def declared(agents: int, where: Path) -> Iterator[Declared]:
+def declared(
+    agents: int, where: Path, *, runtime: str = "process", command: Sequence[str] = NOTHING
+) -> Iterator[Declared]:
     """Declare a hive of so many agents in a new directory below ``where``.
 
     Their turns run a program that does nothing.
@@ -74,7 +78,7 @@ def declared(agents: int, where: Path) -> Iterator[Declared]:
         names = (MANAGER, *(worker(number) for number in range(1, agents)))
         lines = [
             'stateDir = "state"\nrunDir = "run"\n[operator]\nport = 0\n',
-            *(_agent(name) for name in names),
+            *(_agent(name, runtime, command) for name in names),
         ]
         path = directory / "hive.toml"
         path.write_text("".join(lines))
@@ -120,9 +124,9 @@ def box_environment(hive: Declared, agent: str) -> dict[str, str]:
     }
 
 
-def _agent(name: str) -> str:
+def _agent(name: str, runtime: str, command: Sequence[str]) -> str:
     role = "manager" if name == MANAGER else "worker"
     return (
-        f'[agents.{name}]\nrole = "{role}"\n'
-        f'driver = {{ kind = "command", command = ["{sys.executable}", "-c", "0"] }}\n'
+        f'[agents.{name}]\nrole = "{role}"\nruntime = "{runtime}"\n'
+        f'driver = {{ kind = "command", command = {json.dumps(command)} }}\n'
     )

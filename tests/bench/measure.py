@@ -17,10 +17,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 MEBIBYTE: Final = 1024 * 1024
 _TIMES: Final = "\N{MULTIPLICATION SIGN}"
+
+
+class Skipped(Exception):  # noqa: N818 - nothing is wrong
+    """A figure cannot be had on this machine, and this is why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,12 @@ class Figure:
     at_most: float | None = None
     ratio_at_most: float | None = None
     ratio_at_least: float | None = None
+    skipped: str | None = None
+
+    @classmethod
+    def skip(cls, name: str, what: str, reason: Skipped) -> Self:
+        """Say instead of a number why there is none."""
+        return cls(name, what, math.nan, "", skipped=str(reason))
 
     @property
     def ratio(self) -> float | None:
@@ -53,6 +63,8 @@ class Figure:
     @property
     def is_met(self) -> bool | None:
         """Whether it is within its bar; ``None`` when it has none."""
+        if self.skipped is not None:
+            return None
         if self.at_most is not None:
             return self.measured <= self.at_most
         if self.ratio_at_most is not None:
@@ -66,7 +78,8 @@ class Figure:
         return {
             "name": self.name,
             "what": self.what,
-            "measured": self.measured,
+            "measured": None if self.skipped is not None else self.measured,
+            "skipped": self.skipped,
             "unit": self.unit,
             "baseline": self.baseline,
             "ratio": self.ratio,
@@ -119,6 +132,11 @@ def proportional_bytes(pid: int) -> int:
     return _kilobytes(Path(f"/proc/{pid}/smaps_rollup"), "Pss:") * 1024
 
 
+def total_bytes(pids: Sequence[int]) -> int:
+    """Give the resident memory of several processes; what they share counts for each."""
+    return sum(resident_bytes(pid) for pid in pids)
+
+
 def processor_seconds(pid: int) -> float:
     """Give the processor time a process has used, its kernel time included."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -161,6 +179,8 @@ def report(figures: Sequence[Figure], described: dict[str, str]) -> str:
 
 
 def _cells(figure: Figure) -> tuple[str, ...]:
+    if figure.skipped is not None:
+        return figure.name, f"{figure.what}: {figure.skipped}", "skipped", "", "", "", ""
     verdict = {None: "", True: "met", False: "MISSED"}[figure.is_met]
     baseline = "" if figure.baseline is None else f"{_number(figure.baseline)} {figure.unit}"
     ratio = "" if figure.ratio is None else f"{figure.ratio:.2f}{_TIMES}"

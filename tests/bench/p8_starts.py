@@ -5,7 +5,10 @@ server; the harness until the server counts its agent as ready; the server, with
 new state directory, until it has printed the page's address. Baseline: bare Python that does
 nothing. They take turns; the medians count. Files are in the system's cache.
 
-Bars: 0.2 s, 0.15 s, 0.3 s, 3 s.
+And an agent that the hive itself starts, from the operator's word until it is ready, in a
+bubblewrap box; baseline: the same in a process.
+
+Bars: 0.2 s, 0.15 s, 0.3 s, 3 s; the harness's holds in a box, too.
 """
 
 import statistics
@@ -16,8 +19,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hyperhive.client import OperatorClient
+from tests.bench.boxed import LOOK_SECONDS, READY_SECONDS, Upped, up
 from tests.bench.hives import Declared, box_environment, declared, program, served, worker
-from tests.bench.measure import Figure, Scale
+from tests.bench.measure import Figure, Scale, Skipped
 
 SERVER_AGENTS = 50
 LIST_TOOLS = b'{"jsonrpc":"2.0","id":1,"method":"tools/list"}\n'
@@ -49,7 +53,40 @@ def figures(scale: Scale, where: Path) -> list[Figure]:
             ("harness, agent ready", times["harness"], 0.3),
             (f"server, {SERVER_AGENTS} agents, new database", servers, 3),
         )
-    ]
+    ] + [_boxed(where, scale.pick(10, 1))]
+
+
+def _boxed(where: Path, runs: int) -> Figure:
+    what = "start: an agent in a bubblewrap box, ready (baseline: in a process)"
+    try:
+        with up(2, where, "bubblewrap") as boxed, up(2, where, "process") as bare:
+            boxed.ready()
+            bare.ready()
+            took = [(_agent(boxed), _agent(bare)) for _ in range(runs)]
+    except Skipped as reason:
+        return Figure.skip("P8", what, reason)
+    in_box, in_process = (statistics.median(times) for times in zip(*took, strict=True))
+    return Figure("P8", what, in_box, "s", in_process, at_most=0.3)
+
+
+def _agent(started: Upped) -> float:
+    """Stop a worker, start it, and give the seconds from then until it is ready."""
+    with OperatorClient(started.hive.admin_socket) as operator:
+        operator.stop(worker(1))
+        _since(operator, "stopped")
+        begun = time.time()
+        operator.start(worker(1))
+        return _since(operator, "ready") - begun
+
+
+def _since(operator: OperatorClient, state: str) -> float:
+    ends = time.monotonic() + READY_SECONDS
+    while time.monotonic() < ends:
+        found = next(a for a in operator.state()["agents"] if a["name"] == worker(1))
+        if found["state"] == state:
+            return float(found["since"])
+        time.sleep(LOOK_SECONDS)
+    raise RuntimeError(f"{worker(1)} did not become {state}, but is {found['state']}.")
 
 
 def _bare() -> float:

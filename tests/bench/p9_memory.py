@@ -3,9 +3,10 @@
 Fifty harnesses are connected and wait for work; every agent has listed its tools and sent 40
 messages over MCP, and the page's snapshot has been taken. The harness is a real one, after a turn
 with the `command` driver. Resident memory counts, shared libraries included; the proportional
-share (PSS) is beside it where many harnesses share their pages.
+share (PSS) is beside it where many harnesses share their pages. In a bubblewrap box the harness
+counts with the processes that make its walls.
 
-Bars: 150 MB and 40 MB, in MiB.
+Bars: 150 MB and 40 MB, in MiB; the harness's holds for a whole box, too.
 """
 
 import asyncio
@@ -13,9 +14,18 @@ import subprocess
 from pathlib import Path
 
 from hyperhive.client import OperatorClient
+from tests.bench.boxed import up
 from tests.bench.harnesses import connected
 from tests.bench.hives import Running, box_environment, declared, program, served, worker
-from tests.bench.measure import MEBIBYTE, Figure, Scale, proportional_bytes, resident_bytes
+from tests.bench.measure import (
+    MEBIBYTE,
+    Figure,
+    Scale,
+    Skipped,
+    proportional_bytes,
+    resident_bytes,
+    total_bytes,
+)
 from tests.bench.wires import Wire, tool_call
 
 AGENTS = 50
@@ -34,6 +44,7 @@ def figures(scale: Scale, where: Path) -> list[Figure]:
         Figure("P9", "server, just started", started / MEBIBYTE, "MiB"),
         Figure("P9", "harness, after a turn", harness, "MiB", at_most=40),
         Figure("P9", "harness, its proportional share", share, "MiB"),
+        _boxed(where),
     ]
 
 
@@ -65,14 +76,33 @@ def _harness(server: Running) -> tuple[float, float]:
             env=box_environment(server.hive, worker(1)),
         )
         try:
-            operator.send(worker(1), "Do nothing, and end well.")
-            for event in operator.events(after=state["seq"], epoch=state["epoch"]):
-                if event["kind"] == "turn_ended":
-                    if event["data"]["outcome"] != "ok":
-                        raise RuntimeError(f"The turn did not end well: {event['data']}.")
-                    break
+            _run_turn(operator, state["seq"], state["epoch"])
             pid = harness.pid
             return resident_bytes(pid) / MEBIBYTE, proportional_bytes(pid) / MEBIBYTE
         finally:
             harness.terminate()
             harness.wait()
+
+
+def _boxed(where: Path) -> Figure:
+    what = "a whole bubblewrap box, after a turn"
+    try:
+        with up(2, where, "bubblewrap") as started:
+            started.ready()
+            with OperatorClient(started.hive.admin_socket) as operator:
+                state = operator.state()
+                _run_turn(operator, state["seq"], state["epoch"])
+            pids = started.box(worker(1))
+            used = total_bytes(pids) / MEBIBYTE
+            return Figure("P9", f"{what}: {len(pids)} processes", used, "MiB", at_most=40)
+    except Skipped as reason:
+        return Figure.skip("P9", what, reason)
+
+
+def _run_turn(operator: OperatorClient, seq: int, epoch: str) -> None:
+    operator.send(worker(1), "Do nothing, and end well.")
+    for event in operator.events(after=seq, epoch=epoch):
+        if event["kind"] == "turn_ended":
+            if event["data"]["outcome"] != "ok":
+                raise RuntimeError(f"The turn did not end well: {event['data']}.")
+            return

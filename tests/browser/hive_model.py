@@ -105,8 +105,8 @@ class HiveModel:
                 "name": name, "role": role, "description": "", "declared": True,
                 "driver": "scripted", "runtime": "process", "state": "ready", "reason": None,
                 "since": self.clock(), "status": None, "status_at": None, "turn": None,
-                "pauses": [], "held": None, "transient": None, "model": None, "context": None,
-                "probe": None, "bytes": None, **facts,
+                "pauses": [], "held": None, "transient": None, "model": None,
+                "declared_model": None, "context": None, "probe": None, "bytes": None, **facts,
             }  # fmt: skip
             self._emit("agent_added", name, {"agent": self.agent(name)})
 
@@ -178,6 +178,18 @@ class HiveModel:
         with self.changed:
             self.agents[name]["model"] = model
             self._emit("agent_model_changed", name, {"model": model}, actor=OPERATOR)
+
+    def measure(self, name: str, size: int) -> None:
+        """Find out what an agent's files take."""
+        with self.changed:
+            self.agents[name]["bytes"] = size
+            self._emit("agent_measured", name, {"bytes": size})
+
+    def begin_day(self) -> None:
+        """Count spending anew."""
+        with self.changed:
+            self.spent = 0.0
+            self._emit("day_began", None, {"spent_today_usd": 0.0})
 
     def probe(self, name: str, differences: list[str], remarks: list[str]) -> None:
         """Let an agent's box say what it found out about itself."""

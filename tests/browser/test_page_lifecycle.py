@@ -62,12 +62,30 @@ def test_a_pause_whose_time_is_over_leaves_by_itself(page: Page, hive: FakeHive)
 
 
 def test_a_card_shows_model_context_and_room(live: Page, hive: FakeHive) -> None:
-    hive.model.add_agent("carol", driver="claude", model="sonnet", bytes=5 * 2**20)
+    facts = {"driver": "claude", "model": "sonnet", "declared_model": "sonnet"}
+    hive.model.add_agent("carol", **facts, bytes=5 * 2**20)
     hive.model.start_turn("carol")
     hive.model.end_turn("carol", context={"tokens": 86_000, "window": 200_000})
 
     expect(card(live, "carol").locator(".box")).to_have_text("claude · sonnet · process · 5.0 MiB")
     expect(card(live, "carol").locator(".context")).to_have_text("context 43%")
+
+
+def test_a_model_that_is_not_the_declared_one_is_shown_beside_it(
+    live: Page, hive: FakeHive
+) -> None:
+    hive.model.add_agent("carol", driver="claude", model="opus", declared_model="sonnet")
+    box = card(live, "carol").locator(".box")
+    expect(box).to_have_text("claude · opus (declared: sonnet) · process")
+
+    hive.model.set_model("carol", "sonnet")
+    expect(box).to_have_text("claude · sonnet · process")
+
+
+def test_what_an_agents_files_take_follows_their_measure(live: Page, hive: FakeHive) -> None:
+    hive.model.measure("alice", 3 * 2**20)
+
+    expect(card(live).locator(".box")).to_contain_text("3.0 MiB")
 
 
 def test_a_box_that_is_not_as_promised_says_so(live: Page, hive: FakeHive) -> None:
@@ -187,7 +205,7 @@ def test_a_model_is_chosen_and_given_back(live: Page, hive: FakeHive) -> None:
 
     card(live).get_by_label("Model").fill("opus")
     live.keyboard.press("Enter")
-    expect(card(live).locator(".box")).to_have_text("scripted · opus · process")
+    expect(card(live).locator(".box")).to_have_text("scripted · opus (declared: none) · process")
 
     button(card(live), "As declared").click()
     expect(card(live).locator(".box")).to_have_text("scripted · process")
@@ -301,3 +319,13 @@ def test_what_turns_cost_today_is_added_up(live: Page, hive: FakeHive) -> None:
         hive.model.end_turn("alice", cost=cost)
 
     expect(live.locator("#spent")).to_have_text("$1.75 today")
+
+
+def test_the_spending_of_yesterday_is_gone_after_midnight(live: Page, hive: FakeHive) -> None:
+    hive.model.start_turn("alice")
+    hive.model.end_turn("alice", cost=1.75)
+    expect(live.locator("#spent")).to_have_text("$1.75 today")
+
+    hive.model.begin_day()
+
+    expect(live.locator("#spent")).not_to_contain_text("1.75")

@@ -247,3 +247,43 @@ async def test_a_read_that_raises_leaves_its_connection_usable(tmp_path: Path) -
                 await store.read(broken)
 
         assert await store.read(stored) == (set(), set())
+
+
+async def test_what_follows_a_commit_is_done_before_anybody_is_answered(tmp_path: Path) -> None:
+    async with a_store(tmp_path) as store:
+        done: list[str] = []
+
+        def job(work: Writing, key: str) -> str:
+            put(work, key)
+            work.then(partial(done.append, key))
+            return key
+
+        async with writer_held(store):
+            written = [asyncio.ensure_future(store.write(partial(job, key=k))) for k in "ab"]
+            await asyncio.sleep(0)
+            assert done == []
+        answered: list[tuple[str, list[str]]] = []
+        for each in written:
+            each.add_done_callback(lambda it: answered.append((it.result(), [*done])))
+        await asyncio.gather(*written)
+
+        assert answered == [("a", ["a", "b"]), ("b", ["a", "b"])]
+
+
+async def test_nothing_follows_a_job_that_failed(tmp_path: Path) -> None:
+    async with a_store(tmp_path) as store:
+        done: list[str] = []
+
+        def job(work: Writing, key: str) -> None:
+            work.then(partial(done.append, key))
+            if key == "bad":
+                raise InvalidError("no")
+
+        async with writer_held(store):
+            jobs = [asyncio.ensure_future(store.write(partial(job, key=k))) for k in ("bad", "ok")]
+            await asyncio.sleep(0)
+        await asyncio.gather(*jobs, return_exceptions=True)
+        with pytest.raises(InvalidError):
+            await store.write(partial(job, key="bad"))
+
+        assert done == ["ok"]

@@ -43,7 +43,8 @@ def a_snapshot(
         "runtime": "process", "state": "busy", "reason": None, "since": 1.0,
         "status": "reading", "status_at": 1.0, "turn": {"id": 4, "started_at": 1.0},
         "inbox": {"queued": 2, "leased": 1, "dead": 0}, "pauses": [], "held": None,
-        "transient": None, "model": None, "context": None, "probe": None, "bytes": None,
+        "transient": None, "model": None, "declared_model": None, "context": None, "probe": None,
+        "bytes": None,
     }  # fmt: skip
     hive = {
         "name": "demo", "version": "0.1.0", "started_at": 10.0,

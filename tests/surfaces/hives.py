@@ -416,6 +416,8 @@ async def started(hive: Hive, *, clock: Callable[[], float] = time.time) -> Asyn
     async with bootstrap.running(hive, with_agents=False, clock=clock) as run:
         file = hive.operator.secret_file or hive.state_dir / bootstrap.SECRET_FILE
         secret = file.read_text().strip()
+        # What a server tells of by itself when it starts is told before a test begins.
+        await until(lambda: set(run.disk.use) == set(hive.agents))
         yield Whole(run, secret, int(run.url.rpartition(":")[2]))
 
 

@@ -35,7 +35,7 @@ async def offered(box: Box) -> dict[str, Any] | None:
 
 
 ACTIONS = ["start", "stop", "restart", "rebuild", "pause", "resume", "cancel-turn", "compact"]
-ACTIONS += ["new-session", "model", "destroy"]
+ACTIONS += ["new-session", "model", "visit", "leave", "destroy"]
 OF_HIVE = ["hive/pause", "hive/resume", "hive/restart", "plan", "apply", "tombstones/x/purge"]
 
 
@@ -112,7 +112,8 @@ async def test_model_session_and_compaction_reach_the_next_turns(hive: Whole) ->
     await hive.admin.post("/api/agents/alice/new-session")
     await hive.admin.post("/api/agents/alice/model", {"model": "large"})
     await hive.admin.post("/api/agents/alice/compact")
-    assert (await agent(hive))["model"] == "large"
+    shown = await agent(hive)
+    assert (shown["model"], shown["declared_model"]) == ("large", "small")
     async with a_harness(box):
         first = await offered(box)
         assert first is not None

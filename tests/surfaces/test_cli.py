@@ -170,6 +170,7 @@ def test_status_shows_what_keeps_an_agent_from_working(ask: Run, server: FakeHiv
         "pauses": [a_pause(), a_pause(cause="rate_limit", reason="over", until=99.0)],
         "transient": "restarting",
         "model": "sonnet",
+        "declared_model": "sonnet",
         "context": {"tokens": 86_000, "window": 200_000},
     }
     server.answers("GET", "/api/state", Answer(a_snapshot(agent_facts=facts)))

@@ -151,9 +151,19 @@ def test_what_was_done_and_what_was_refused_is_one_object(ask: Run, server: Fake
 
 
 def test_the_model_in_use_is_shown(ask: Run, server: FakeHive) -> None:
-    server.answers("GET", "/api/state", Answer(a_snapshot(agent_facts={"model": "sonnet"})))
+    both = {"model": "sonnet", "declared_model": "sonnet"}
+    server.answers("GET", "/api/state", Answer(a_snapshot(agent_facts=both)))
 
     assert ask("model", "bob").out == "sonnet\n"
+
+
+def test_the_declared_model_is_shown_beside_another_one(ask: Run, server: FakeHive) -> None:
+    both = {"model": "opus", "declared_model": "sonnet"}
+    server.answers("GET", "/api/state", Answer(a_snapshot(agent_facts=both)))
+
+    assert ask("model", "bob").out == "opus (declared: sonnet)\n"
+    assert json.loads(ask("model", "bob", "--json").out) == {"agent": "bob", **both}
+    assert "opus (declared: sonnet)" in ask("status").out
 
 
 def test_an_unknown_agents_model_is_an_error_that_names_the_known(
@@ -385,6 +395,8 @@ def test_what_was_written_since_is_what_the_last_look_did_not_have(
         ("agent_held", {"by": "operator", "at": 1.0}, "bob is held by operator"),
         ("agent_paused", {"pause": {"reason": "hot"}}, "bob is paused: hot"),
         ("agent_model_changed", {"model": None}, "bob uses its declared model"),
+        ("agent_measured", {"bytes": 3 * 2**20}, "bob's files take 3.0 MiB"),
+        ("day_began", {"spent_today_usd": 0.0}, "a new day of spending"),
         ("transient_set", {"action": "restarting", "reason": "x"}, "bob is restarting: x"),
         ("rollout_changed", {"rollout": None}, "the restart is finished"),
         ("rollout_changed", {"rollout": a_rollout()}, "restart (new broom): draining, 0 of 3 back"),

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from hyperhive import config
 from hyperhive.cli.main import main
+from hyperhive.cli.visits import login_command
 from tests.surfaces.cli_answers import a_pause, a_snapshot
 from tests.surfaces.fake_hive import Answer, FakeHive, fake_hive
 
@@ -189,3 +191,48 @@ def test_where_it_went_is_an_object_without_the_secret(capsys: Capture, tmp_path
         "path": str(tmp_path / "keys" / "bob"),
         "resumed": False,
     }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["bob", "--", "claude", "setup-token"], "needs --interactive"),
+        (["bob", "--interactive", "--credential", "ANTHROPIC_API_KEY"], "takes neither"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(
+    capsys: Capture, arguments: list[str], said: str
+) -> None:
+    assert main(["login", *arguments]) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("bob", ("claude", "/login")),
+        ("eve", ("codex", "login")),
+        ("tom", ("/opt/c", "-v", "login")),
+    ],
+)
+def test_each_program_has_a_login_of_its_own(
+    tmp_path: Path, name: str, command: tuple[str, ...]
+) -> None:
+    with (tmp_path / "hive.toml").open("a") as file:
+        file.write('[agents.tom]\ndriver = { kind = "codex", command = ["/opt/c", "-v"] }\n')
+
+    assert login_command(config.load(tmp_path / "hive.toml").agents[name]) == command
+
+
+def test_a_program_without_a_login_must_be_named(tmp_path: Path, capsys: Capture) -> None:
+    with (tmp_path / "hive.toml").open("a") as file:
+        file.write('[agents.tom]\ndriver = { kind = "command", command = ["true"] }\n')
+
+    assert main(["login", "tom", "--interactive"]) == 1
+    assert "after `--`" in capsys.readouterr().err
+
+
+def test_without_a_terminal_nobody_is_kept_from_working(server: FakeHive, capsys: Capture) -> None:
+    assert main(["login", "bob", "--interactive"]) == 1
+    assert "needs a terminal" in capsys.readouterr().err
+    assert not server.asked_of("/api/agents/bob/visit")

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from hyperhive.services.logins import FAILURES_MAX, LINK_SECONDS, SESSION_SECONDS
+from hyperhive.services.logins import FAILURES_MAX, LINK_SECONDS, SESSION_SECONDS, Login, Logins
 from hyperhive.store import Writing
+from hyperhive.surfaces.http.stream import Position, stream
 from tests.builders import ManualClock, a_hive
 from tests.promises import promise
 from tests.surfaces.hives import Answer, Whole, a_whole_hive, operator_routes, started
@@ -261,6 +262,39 @@ async def test_a_logout_ends_the_session_and_no_other(hive: Whole) -> None:
     assert "max-age=0" in answer.cookies[0].lower()
     assert (await asked_with(hive, cookie)).status == 401
     assert (await asked_with(hive, other)).status == 200
+
+
+async def test_a_logout_ends_the_live_streams_of_its_session_and_no_other(hive: Whole) -> None:
+    mine, other = await by_secret(hive), cookie_of(await by_secret(hive))
+    cookie = cookie_of(mine)
+    async with hive.stranger.live(cookie=cookie) as ends, hive.stranger.live(cookie=other) as goes:
+        assert (await ends.next()).name == (await goes.next()).name == "hello"
+        headers = {"cookie": cookie, "x-hyperhive-csrf": mine.json()["csrf"]}
+        await hive.stranger.ask("POST", "/logout", headers=headers)
+
+        assert [sent.name for sent in await ends.rest()] == []
+        number = await hive.admin.send("alice")
+        told = await goes.next()
+        assert told.data["data"]["message"]["id"] == number
+
+
+async def test_a_stream_without_a_session_outlives_every_logout(hive: Whole) -> None:
+    mine = await by_secret(hive)
+    headers = {"cookie": cookie_of(mine), "x-hyperhive-csrf": mine.json()["csrf"]}
+    async with hive.operator.live() as live:
+        await live.next()
+        await hive.stranger.ask("POST", "/logout", headers=headers)
+        await hive.admin.send("alice")
+
+        assert (await live.next()).name == "event"
+
+
+async def test_a_session_that_is_closed_on_the_way_gets_no_stream(hive: Whole) -> None:
+    run, logins = hive.run, Logins(hive.run.store, None)
+    closed = Login("nobody-has-this", "csrf")
+    parts = stream(run.store, run.feed, Position(None, None), logins, closed)
+
+    assert [part async for part in parts] == []
 
 
 @pytest.mark.parametrize("way", ["page", "bearer"])

@@ -12,6 +12,7 @@ import pytest
 from hyperhive.bus import LIFECYCLE
 from hyperhive.domain import actors
 from hyperhive.services import feed
+from hyperhive.services.logins import Logins
 from hyperhive.surfaces.http.stream import Position, stream
 from tests.builders import ManualClock, a_hive
 from tests.promises import promise
@@ -214,7 +215,9 @@ async def test_a_reader_far_behind_gets_everything_from_the_table(
 
 
 async def test_a_quiet_stream_says_that_it_lives(hive: Whole) -> None:
-    parts = stream(hive.run.store, hive.run.feed, Position(None, None), keep_alive_seconds=0.01)
+    run, nobody = hive.run, Logins(hive.run.store, None)
+    start = Position(None, None)
+    parts = stream(run.store, run.feed, start, nobody, keep_alive_seconds=0.01)
 
     said = [await anext(parts) for _ in range(3)]
     await parts.aclose()  # type: ignore[attr-defined]  # it is a generator

@@ -72,6 +72,8 @@ class Client:
             self._hive(pauses=_paused(self.rest["hive"]["pauses"], data["pause"]))
         elif kind == "hive_resumed":
             self._hive(pauses=_resumed(self.rest["hive"]["pauses"], data["cause"]))
+        elif kind == "day_began":
+            self._hive(spent_today_usd=data["spent_today_usd"])
         elif kind == "rollout_changed":
             self._hive(rollout=data["rollout"])
         elif kind == "tombstone_added":
@@ -151,6 +153,7 @@ _OF_AGENTS: dict[str, Callable[[State, State], State]] = {
     "transient_set": lambda _, data: {"transient": data["action"]},
     "transient_cleared": lambda _, data: {"transient": None},
     "box_probed": lambda _, data: {"probe": data["probe"]},
+    "agent_measured": lambda _, data: {"bytes": data["bytes"]},
 }
 """What an event changes in the agent it is about."""
 

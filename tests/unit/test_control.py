@@ -111,7 +111,7 @@ async def test_the_operators_resume_ends_its_causes_all_at_once_and_no_other(
         await control_of(desk).resume(THE_OPERATOR, "alice", via="test")
 
         left = {pause.cause for pause in lifecycle.pauses_of(await row_of(desk))}
-        assert left == {Cause.ROLLOUT, Cause.DISK}
+        assert left == {Cause.ROLLOUT, Cause.DISK, Cause.VISIT}
 
 
 async def test_a_hold_and_its_pauses_are_there_after_the_store_is_opened_again(
@@ -293,6 +293,8 @@ VERBS: dict[str, Ask] = {
     "stop": lambda control, who, name: control.stop(who, name, via="test"),
     "pause": lambda control, who, name: control.pause(who, name, via="test"),
     "resume": lambda control, who, name: control.resume(who, name, via="test"),
+    "visit": lambda control, who, name: control.visit(who, name, via="test"),
+    "leave": lambda control, who, name: control.leave(who, name, via="test"),
     "compact": lambda control, who, name: control.compact(who, name, via="test"),
     "new_session": lambda control, who, name: control.new_session(who, name, via="test"),
     "model": lambda control, who, name: control.set_model(who, name, "m", via="test"),
@@ -313,3 +315,56 @@ async def test_each_verb_is_the_operators_is_audited_and_knows_its_agents(
 
         entries = await desk.store.read(lambda asking: audit.search(asking, before=None, limit=9))
         assert [(each["verb"], each["subject"]) for each in entries] == [(verb, "agent:alice")]
+
+
+async def test_while_somebody_works_in_its_box_an_agent_starts_no_turn_until_they_leave(
+    tmp_path: Path,
+) -> None:
+    async with a_desk(tmp_path) as desk:
+        await desk.send("queen", "alice")
+        control = control_of(desk)
+        assert (await control.visit(THE_OPERATOR, "alice", via="test"))["turn"] is None
+        assert await offered(desk) is None
+        await control.resume(THE_OPERATOR, "alice", via="test")
+        assert await offered(desk) is None
+
+        await control.leave(THE_OPERATOR, "alice", via="test")
+        assert await offered(desk) is not None
+
+
+async def test_a_visit_says_which_turn_still_runs_be_it_only_offered(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        await desk.send("queen", "alice")
+        turn = await desk.turn("alice", begin=False)
+        control = control_of(desk)
+        told = [(await control.visit(THE_OPERATOR, "alice", via="test"))["turn"]]
+        await desk.turns.begin("alice", "s1", turn["id"])
+        await desk.end("alice", turn["id"])
+        told.append((await control.visit(THE_OPERATOR, "alice", via="test"))["turn"])
+
+        assert told == [turn["id"], None]
+
+
+async def test_a_visitor_who_vanishes_keeps_an_agent_for_two_minutes_after_the_last_word(
+    tmp_path: Path,
+) -> None:
+    clock = ManualClock()
+    async with a_desk(tmp_path, clock=clock) as desk:
+        await desk.send("queen", "alice")
+        for _ in range(5):
+            await control_of(desk).visit(THE_OPERATOR, "alice", via="test")
+            clock.advance(60)
+        assert await offered(desk) is None
+        clock.advance(60)
+
+        assert await offered(desk) is not None
+
+
+async def test_asking_often_for_a_visit_is_recorded_once(tmp_path: Path) -> None:
+    async with a_desk(tmp_path, clock=ManualClock()) as desk:
+        first, *others = [
+            (await control_of(desk).visit(THE_OPERATOR, "alice", via="test"))["seq"]
+            for _ in range(5)
+        ]
+
+        assert set(others) == {first}

@@ -4,10 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from hyperhive.domain.actors import THE_OPERATOR
+from hyperhive.domain.events import EventKind
 from hyperhive.domain.pauses import Cause
 from hyperhive.services.callers import Caller
-from hyperhive.services.disk import GIB, MIB, Disk, Room, bytes_below, room_of
-from hyperhive.store import alerts, lifecycle
+from hyperhive.services.control import Control
+from hyperhive.services.disk import GIB, MIB, Disk, Room, bytes_below, is_news, room_of
+from hyperhive.services.snapshot import Snapshots
+from hyperhive.store import Reading, alerts, events, lifecycle
 from tests.builders import Desk, a_desk, a_hive, a_store, wired
 
 pytestmark = pytest.mark.anyio
@@ -135,3 +139,65 @@ def test_a_link_counts_as_a_link_and_a_place_that_is_not_there_as_nothing(tmp_pa
 
 def test_the_room_of_a_directory_is_that_of_its_disk(tmp_path: Path) -> None:
     assert 0 <= room_of(tmp_path).free <= room_of(tmp_path).total
+
+
+@pytest.mark.parametrize(
+    ("told", "size", "is_it"),
+    [
+        (None, 0, True),
+        (0, MIB - 1, False),
+        (0, MIB, True),
+        (10 * MIB, 9 * MIB, True),
+        (100 * MIB, 104 * MIB, False),
+        (100 * MIB, 105 * MIB, True),
+    ],
+)
+def test_a_size_is_told_again_when_it_changed_by_a_mebibyte_and_a_twentieth(
+    told: int | None, size: int, is_it: bool
+) -> None:
+    assert is_news(told, size) is is_it
+
+
+async def test_what_an_agent_takes_is_in_the_snapshot_and_told_when_it_has_changed(
+    tmp_path: Path,
+) -> None:
+    async with a_desk(tmp_path) as desk:
+        disk = Disk(desk.store, desk.agents, FakeDisk(ENOUGH))
+        notes = tmp_path / "agents" / "alice" / "state" / "notes"
+        notes.parent.mkdir(parents=True)
+        for size in (1000, 2000, 2 * MIB):
+            notes.write_bytes(b"x" * size)
+            await disk.measure()
+
+        assert await told_of(desk, "alice") == [1000, 2 * MIB]
+        snapshots = Snapshots(desk.store, desk.agents)
+        shown = {each["name"]: each["bytes"] for each in (await snapshots.state())["agents"]}
+        assert shown == {"queen": 0, "alice": 2 * MIB, "bob": 0}
+
+
+async def test_a_tombstone_says_what_its_agent_took_until_it_is_purged(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        notes = tmp_path / "homes" / "bob" / "notes"
+        notes.parent.mkdir(parents=True)
+        notes.write_bytes(b"x" * 3000)
+        await Disk(desk.store, desk.agents, FakeDisk(ENOUGH)).measure()
+        await desk.agents.declare(a_hive(tmp_path, tmp_path / "run", ("queen", "alice")))
+
+        (stone,) = (await Snapshots(desk.store, desk.agents).state())["tombstones"]
+        assert stone["bytes"] == 3000
+        control = Control(desk.store, desk.agents, desk.sessions)
+        await control.purge(THE_OPERATOR, "bob", via="test")
+        await desk.agents.declare(desk.hive)
+        shown = (await Snapshots(desk.store, desk.agents).state())["agents"]
+        assert {each["name"]: each["bytes"] for each in shown}["bob"] is None
+
+
+async def told_of(desk: Desk, agent: str) -> list[int]:
+    """Give the sizes that were told of an agent, oldest first."""
+
+    def job(asking: Reading) -> list[int]:
+        kind = EventKind.AGENT_MEASURED.value
+        found = events.before(asking, None, 10, agent=agent, kind=kind)
+        return [event.data["bytes"] for event in reversed(found)]
+
+    return await desk.store.read(job)

@@ -115,3 +115,16 @@ def test_the_hint_says_what_a_receiver_should_bear_in_mind(
     broadcast: bool, redelivered: bool, hint: str | None
 ) -> None:
     assert rules.hint(broadcast=broadcast, redelivered=redelivered) == hint
+
+
+@pytest.mark.parametrize("outcome", [TurnOutcome.UNCONFIRMED, TurnOutcome.EXPIRED])
+def test_from_the_third_unanswered_delivery_on_each_is_an_attempt(outcome: TurnOutcome) -> None:
+    fates = [rules.fate_of_released(0, outcome, NOW, unanswered=n) for n in range(4)]
+
+    assert [fate.attempts for fate in fates] == [0, 0, 1, 1]
+    assert rules.fate_of_released(4, outcome, NOW, unanswered=9).state is MessageState.DEAD
+
+
+@pytest.mark.parametrize("outcome", [TurnOutcome.CANCELLED, TurnOutcome.RATE_LIMITED])
+def test_what_is_nobodys_silence_is_never_an_attempt(outcome: TurnOutcome) -> None:
+    assert rules.fate_of_released(0, outcome, NOW, unanswered=9).attempts == 0

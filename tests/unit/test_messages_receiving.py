@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from hyperhive.domain.actors import THE_OPERATOR
 from hyperhive.domain.errors import InvalidError, NotFoundError, TurnOverError
-from hyperhive.domain.messages import HAND_LEASE_SECONDS
+from hyperhive.domain.messages import HAND_LEASE_SECONDS, REDELIVERY_SECONDS
 from hyperhive.services.callers import Caller
 from hyperhive.store.messages import Holder
 from tests.builders import Desk, ManualClock, a_desk
@@ -474,3 +475,39 @@ async def test_a_clock_that_is_set_back_does_not_make_a_lease_by_hand_last(
         clock.advance(-24 * 3600)
 
         assert await desk.messages.release_overdue() == 1
+
+
+async def test_a_client_that_never_confirms_gets_a_message_again_until_it_is_dead(
+    tmp_path: Path,
+) -> None:
+    clock = ManualClock()
+    async with a_desk(tmp_path, clock=clock) as desk:
+        number = await desk.send("queen", "alice")
+        attempts: list[int] = []
+        while await desk.state(number) != "dead":
+            (message,) = await desk.recv("alice", delivery=f"d{len(attempts)}")
+            await desk.messages.give_back_delivery("alice", f"d{len(attempts)}")
+            attempts.append(message["attempt"])
+            clock.advance(REDELIVERY_SECONDS[-1])
+
+        assert attempts == [1, 1, 1, 2, 3, 4, 5]
+
+
+async def test_a_client_by_hand_that_never_acks_gets_a_message_seven_times(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with a_desk(tmp_path, clock=clock) as desk:
+        number = await desk.send("queen", "alice")
+        for _ in range(7):
+            (message,) = await desk.recv("alice")
+            assert message["id"] == number
+            clock.advance(HAND_LEASE_SECONDS)
+            await desk.messages.release_overdue()
+            clock.advance(REDELIVERY_SECONDS[-1])
+        assert await desk.state(number) == "dead"
+
+        await desk.messages.requeue(THE_OPERATOR, number, via="test")
+        (message,) = await desk.recv("alice")
+        clock.advance(HAND_LEASE_SECONDS)
+        await desk.messages.release_overdue()
+        (again,) = await desk.recv("alice")
+        assert (message["attempt"], again["attempt"]) == (1, 1)

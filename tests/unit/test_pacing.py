@@ -9,12 +9,14 @@ import pytest
 
 from hyperhive.domain.actors import THE_OPERATOR
 from hyperhive.domain.agents import AgentState
+from hyperhive.domain.events import EventKind
 from hyperhive.domain.pauses import Cause
 from hyperhive.domain.turns import TurnOutcome
 from hyperhive.services.callers import Caller
 from hyperhive.services.control import Control
 from hyperhive.services.pacing import Reported
-from hyperhive.store import Row, alerts, lifecycle
+from hyperhive.services.upkeep import Upkeep
+from hyperhive.store import Reading, Row, alerts, events, lifecycle
 from hyperhive.store import agents as rows
 from tests.builders import EPOCH, Desk, ManualClock, a_desk, a_hive, a_store, wired
 
@@ -312,3 +314,50 @@ async def test_a_driver_that_warns_of_two_things_has_both_in_the_alert_until_it_
         assert "no search" in told
         assert "no mail" in told
         assert "driver:alice" not in await told_alerts(desk)
+
+
+async def test_at_midnight_what_was_said_of_the_day_is_over_before_anybody_works(
+    tmp_path: Path, utc: None
+) -> None:
+    clock = ManualClock(NOON)
+    limits = {"limits": {"spendPerDayUsd": 1.0}}
+    async with a_desk(tmp_path, clock=clock, alice=limits) as desk:
+        upkeep = Upkeep(desk.store, desk.messages)
+        await upkeep.look_at_the_day()
+        await desk.send("queen", "alice")
+        await ended(desk, "ok", cost=1.5)
+
+        clock.advance(DAY_SECONDS / 2 - 1)
+        await upkeep.look_at_the_day()
+        assert "spend:alice" in await told_alerts(desk)
+        clock.advance(1)
+        await upkeep.look_at_the_day()
+
+        assert "spend:alice" not in await told_alerts(desk)
+        assert await days(desk) == [0.0]
+
+
+async def test_a_day_is_begun_once_and_told_with_what_it_has_cost(
+    tmp_path: Path, utc: None
+) -> None:
+    clock = ManualClock(NOON)
+    async with a_desk(tmp_path, clock=clock) as desk:
+        await Upkeep(desk.store, desk.messages).look_at_the_day()
+        await desk.send("queen", "alice")
+        clock.advance(DAY_SECONDS)
+        await ended(desk, "ok", cost=0.25)
+        for _ in range(3):
+            # A server that has started since asks anew.
+            await Upkeep(desk.store, desk.messages).look_at_the_day()
+
+        assert await days(desk) == [0.25]
+
+
+async def days(desk: Desk) -> list[float]:
+    """Give what was told of each day that has begun."""
+
+    def job(asking: Reading) -> list[float]:
+        found = events.before(asking, None, 10, kind=EventKind.DAY_BEGAN.value)
+        return [event.data["spent_today_usd"] for event in found]
+
+    return await desk.store.read(job)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -55,6 +56,16 @@ def test_the_manager_is_restarted_before_anyone_else() -> None:
     _, steps = played(a_rollout(), at_rest(), now=1)
 
     assert steps == [Replace("queen")]
+
+
+@pytest.mark.parametrize("state", [AgentState.NEEDS_LOGIN, AgentState.RATE_LIMITED])
+def test_who_may_not_work_for_want_of_a_login_or_a_rate_is_back_all_the_same(
+    state: AgentState,
+) -> None:
+    rollout, _ = played(a_rollout(("queen",)), at_rest(("queen",)), now=1)
+    _, steps = played(rollout, {"queen": Seen(state, "queen-new")}, now=2)
+
+    assert Back("queen") in steps
 
 
 def test_the_others_start_after_the_announcement_to_a_ready_manager() -> None:

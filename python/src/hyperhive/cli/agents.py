@@ -13,6 +13,7 @@ from hyperhive.cli.asking import agreed
 from hyperhive.cli.options import HiveCommand
 from hyperhive.cli.output import print_json, print_refusal, printable
 from hyperhive.cli.settings import Settings
+from hyperhive.cli.telling import model_of
 from hyperhive.client.answers import AgentSummary, Done
 from hyperhive.domain.errors import HiveError, NotFoundError
 
@@ -123,11 +124,14 @@ def model(
         raise click.UsageError("A MODEL and --declared exclude each other.")
     with settings.client() as hive:
         if model is None and not declared:
-            used = _agent(hive.state()["agents"], name)["model"]
+            shown = _agent(hive.state()["agents"], name)
+            used, written = shown["model"], shown["declared_model"]
             if settings.as_json:
-                print_json({"agent": name, "model": used})
+                print_json({"agent": name, "model": used, "declared_model": written})
+            elif used is None:
+                print("the program's own choice")
             else:
-                print(printable(used or "the program's own choice"))
+                print(printable(model_of(used, written)))
             return
         done = hive.set_model(name, model)
     _tell(settings, done, f"{name} uses {model or 'its declared model'} from its next turn on.")

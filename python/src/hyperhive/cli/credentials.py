@@ -1,5 +1,7 @@
 """``hyperhive login``: puts an agent's credential where the declaration says it is.
 
+With ``--interactive`` the agent's program logs in by itself instead, in the agent's box.
+
 The secret comes from standard input or a file, never from an argument, which every user of the
 machine could read. It is written beside its place and moved there, so that a turn that begins
 meanwhile reads the old one or the new one and nothing in between.
@@ -37,16 +39,40 @@ _EXAMPLES: Final = {"claude": "ANTHROPIC_API_KEY", "codex": "OPENAI_API_KEY"}
     metavar="FILE",
     help="Read it from this file.  [default: standard input, unseen on a terminal]",
 )
+@click.option(
+    "--interactive",
+    "-i",
+    is_flag=True,
+    help="Run the program's own login in the agent's box, on this terminal.",
+)
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND...]")
 @click.pass_obj
-def login(settings: Settings, name: str, credential: str | None, file: Path | None) -> None:
+def login(
+    settings: Settings,
+    name: str,
+    credential: str | None,
+    file: Path | None,
+    interactive: bool,  # noqa: FBT001 - a flag of the command line
+    command: tuple[str, ...],
+) -> None:
     """Store a credential of the agent NAME, and let it work again if it waits for one.
 
     It goes into the file that the declaration names under `credentials`, readable for its owner
     alone, and holds from the agent's next turn on. Run this where the hive runs.
+
+    With --interactive nothing is stored from here: `claude /login`, `codex login` or COMMAND runs
+    in the agent's box, and what it leaves in the agent's home holds from the next turn on.
     """
     from hyperhive import config
 
+    if interactive and (credential or file):
+        raise click.UsageError("--interactive takes neither --credential nor --file.")
+    if command and not interactive:
+        raise click.UsageError("A COMMAND needs --interactive.")
     hive = config.load(settings.config_path())
+    if interactive:
+        _log_in_there(settings, hive, name, command)
+        return
     key, path = _place(hive, name, credential)
     secret = _secret(f"{key} of {name}: ", file)
     _store(path, secret, hive.state_dir)
@@ -56,13 +82,37 @@ def login(settings: Settings, name: str, credential: str | None, file: Path | No
             {"agent": name, "credential": key, "path": str(path), "resumed": did == "resumed"}
         )
         return
-    after = {
+    print(printable(f"Stored {key} of {name} in {path}. {_after(name, did)}"))
+
+
+def _log_in_there(settings: Settings, hive: "Hive", name: str, command: tuple[str, ...]) -> None:
+    """Let the agent's program log in within its box; a login that failed lets nobody work."""
+    from hyperhive.cli.visits import login_command, visit
+
+    agent = hive.agents.get(name)
+    if agent is None:
+        raise NotFoundError("agent", name, sorted(hive.agents))
+    argv = command or login_command(agent)
+    status = visit(settings, hive, name, argv)
+    if status != 0:
+        raise ConflictError(
+            f"{argv[0]} ended with status {status}, so {name} is as it was before.",
+            f"Try again, or `hyperhive resume {name}` if it is logged in all the same.",
+        )
+    did = _let_work(settings, name)
+    if settings.as_json:
+        print_json({"agent": name, "command": list(argv), "resumed": did == "resumed"})
+        return
+    print(printable(f"{argv[0]} has logged in for {name}. {_after(name, did)}"))
+
+
+def _after(name: str, did: str) -> str:
+    return {
         "resumed": f"{name} uses it from its next turn on.",
         "held": f"{name} is stopped: `hyperhive start {name}`.",
         "paused": f"{name} stays paused: `hyperhive resume {name}` lets it work.",
         "away": f"{name} does not run now; it uses it once it does.",
     }[did]
-    print(printable(f"Stored {key} of {name} in {path}. {after}"))
 
 
 def _place(hive: "Hive", name: str, credential: str | None) -> tuple[str, Path]:

@@ -39,7 +39,7 @@ SECTIONS: Final[dict[str, dict[str, Entry]]] = {
         "doctor": Entry("doctor", "doctor", "Say what is missing on this machine."),
         "plan": Entry("plans", "plan", "Say what the hive would do to be as declared."),
         "apply": Entry("plans", "apply", "Read the declaration again and act on it."),
-        "login": Entry("credentials", "login", "Store a credential of an agent."),
+        "login": Entry("credentials", "login", "Store a credential of an agent, or log it in."),
     },
     "Watch it": {
         "status": Entry("status", "status", "Show agents, alerts and what waits."),

@@ -5,7 +5,7 @@ import click
 from hyperhive.cli.options import HiveCommand
 from hyperhive.cli.output import clock, painted, print_json, printable, size, span, table
 from hyperhive.cli.settings import Settings
-from hyperhive.cli.telling import paused, share
+from hyperhive.cli.telling import model_of, paused, share
 from hyperhive.client.answers import AgentSummary, Pause, Rollout, Snapshot, Tombstone
 
 
@@ -78,7 +78,7 @@ def _row(agent: AgentSummary, now: float) -> tuple[object, ...]:
         agent["name"],
         agent["role"],
         agent["driver"],
-        agent["model"] or "-",
+        model_of(agent["model"], agent["declared_model"]),
         agent["state"],
         clock(agent["since"]),
         turn["id"] if turn else "-",

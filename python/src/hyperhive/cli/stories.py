@@ -10,8 +10,9 @@ from typing import Any, cast
 
 from hyperhive.cli.output import span
 from hyperhive.client.answers import Event, Rollout, Snapshot
+from hyperhive.domain.agents import CONNECTED
 
-_BACK = frozenset({"ready", "busy"})
+_BACK = frozenset(state.value for state in CONNECTED)
 
 
 class RestartStory:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from hyperhive.cli.output import printable
+from hyperhive.cli.output import printable, size
 from hyperhive.client.answers import Event
 
 Data = Mapping[str, Any]
@@ -59,6 +59,13 @@ def share(context: Mapping[str, Any] | None) -> str:
     return f"{tokens / window:.0%}" if window else f"{tokens} tokens"
 
 
+def model_of(used: str | None, declared: str | None) -> str:
+    """Name the model that an agent uses, and beside it the declared one where that is another."""
+    if used == declared or used is None:
+        return used or "-"
+    return f"{used} (declared: {declared or 'none'})"
+
+
 def _probed(agent: str, data: Data) -> str:
     differences = data["probe"]["differences"]
     return f"{agent}'s box is {'not ' if differences else ''}as promised" + "".join(
@@ -100,6 +107,7 @@ _TELLERS: Final[Mapping[str, Callable[[str, Data], str]]] = {
         f"{agent} uses {d['model'] or 'its declared model'} from its next turn on"
     ),
     "agent_context_changed": lambda agent, d: f"{agent}'s context: {share(d['context'])}",
+    "agent_measured": lambda agent, d: f"{agent}'s files take {size(d['bytes'])}",
     "box_probed": _probed,
     "hive_paused": _paused,
     "hive_resumed": lambda who, d: f"{who} is no longer paused ({d['cause']})",
@@ -116,6 +124,7 @@ _TELLERS: Final[Mapping[str, Callable[[str, Data], str]]] = {
     "turn_ended": _turn_ended,
     "alert_raised": lambda _, d: f"{d['severity']}: {d['text']}",
     "alert_cleared": lambda _, d: f"{d['key']} is over",
+    "day_began": lambda *_: "a new day of spending began",
     "hive_started": lambda _, d: f"the hive started, version {d['version']}",
     "hive_stopping": lambda *_: "the hive is stopping",
 }

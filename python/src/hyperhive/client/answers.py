@@ -194,7 +194,8 @@ class AgentSummary(TypedDict):
     """An agent: what is declared of it, what the operator decided, what it is seen to do.
 
     ``transient`` is what is being done to it now, such as ``restarting``; ``model`` is what its
-    next turn uses; ``bytes`` is what its state and home take on the disk.
+    next turn uses, ``declared_model`` what the declaration says; ``bytes`` is what its state and
+    home took on the disk when they were last measured.
     """
 
     name: str
@@ -214,6 +215,7 @@ class AgentSummary(TypedDict):
     held: Hold | None
     transient: str | None
     model: str | None
+    declared_model: str | None
     context: Context | None
     probe: Probe | None
     bytes: int | None
@@ -330,6 +332,12 @@ class Done(TypedDict):
     agent: str | None
     did: str
     seq: int
+
+
+class Visit(Done):
+    """That an agent starts no turn for now; ``turn`` is one that has not ended yet."""
+
+    turn: int | None
 
 
 class Action(TypedDict):

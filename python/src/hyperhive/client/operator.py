@@ -189,6 +189,17 @@ class OperatorClient:
         """Start turns again, of one agent or (``None``) of the whole hive."""
         return self._act(agent, "resume")
 
+    def visit(self, agent: str) -> answers.Visit:
+        """Start no turn of an agent while somebody works in its box; say which still runs.
+
+        Ask again at least every minute: it ends by itself two minutes after it was last asked for.
+        """
+        return cast(answers.Visit, self._post(_agent(agent, "visit"), {}))
+
+    def leave(self, agent: str) -> answers.Done:
+        """End a visit."""
+        return self._act(agent, "leave")
+
     def destroy(self, agent: str) -> answers.Done:
         """Remove a spawned agent; its state is kept as a tombstone."""
         return self._act(agent, "destroy")

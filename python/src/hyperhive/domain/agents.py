@@ -1,6 +1,7 @@
 """States of an agent, as observed."""
 
 from enum import StrEnum
+from typing import Final
 
 
 class AgentState(StrEnum):
@@ -16,3 +17,9 @@ class AgentState(StrEnum):
     CRASHED = "crashed"
     NEEDS_LOGIN = "needs_login"
     RATE_LIMITED = "rate_limited"
+
+
+CONNECTED: Final = frozenset(
+    {AgentState.READY, AgentState.BUSY, AgentState.NEEDS_LOGIN, AgentState.RATE_LIMITED}
+)
+"""States of an agent whose harness is there and well, whether or not it may start a turn."""

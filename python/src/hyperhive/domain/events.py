@@ -34,6 +34,8 @@ class EventKind(StrEnum):
     AGENT_RESUMED = "agent_resumed"
     AGENT_MODEL_CHANGED = "agent_model_changed"
     AGENT_CONTEXT_CHANGED = "agent_context_changed"
+    AGENT_MEASURED = "agent_measured"
+    DAY_BEGAN = "day_began"
     HIVE_PAUSED = "hive_paused"
     HIVE_RESUMED = "hive_resumed"
     TRANSIENT_SET = "transient_set"

@@ -7,7 +7,8 @@
                                                         └───drop──────▶ dropped
 
 A lease belongs to a turn, or to a client without one, and every lease ends: by an ack, by a
-release, or by its time. Only ends that can be the message's own doing count as attempts.
+release, or by its time. Only ends that can be the message's own doing count as attempts, and
+those of a receiver that never says that it has got anything: nothing is tried again for ever.
 """
 
 import hashlib
@@ -16,7 +17,7 @@ from enum import StrEnum
 from typing import Final
 
 from hyperhive.domain.errors import InvalidError, TooLargeError
-from hyperhive.domain.turns import COUNTED, TurnOutcome
+from hyperhive.domain.turns import COUNTED, UNANSWERED, TurnOutcome
 
 BODY_BYTES_MAX: Final = 16 * 1024
 KEY_CHARS_MAX: Final = 128
@@ -26,6 +27,8 @@ RECV_WAIT_SECONDS_MAX: Final = 50.0
 """MCP clients cut a call at 60 s."""
 HAND_LEASE_SECONDS: Final = 15 * 60.0
 ATTEMPTS_MAX: Final = 5
+UNANSWERED_FREE: Final = 2
+"""So many deliveries may stay without a word of the receiver; each further one is an attempt."""
 REDELIVERY_SECONDS: Final = (0.0, 30.0, 120.0, 600.0)
 """Wait before the second, third, fourth and fifth delivery."""
 AT_ONCE: Final = 0.0
@@ -58,13 +61,17 @@ class Fate:
     reason: str
 
 
-def fate_of_released(attempts: int, outcome: TurnOutcome, now: float) -> Fate:
+def fate_of_released(
+    attempts: int, outcome: TurnOutcome, now: float, *, unanswered: int = 0
+) -> Fate:
     """Decide between redelivery and death.
 
-    ``attempts`` counts the failed ones so far; ``not_before`` is in seconds since the epoch, the
-    earliest time of the next delivery, or `AT_ONCE`.
+    ``attempts`` counts the failed ones so far, ``unanswered`` the earlier deliveries that the
+    receiver never answered; ``not_before`` is in seconds since the epoch, the earliest time of the
+    next delivery, or `AT_ONCE`.
     """
-    if outcome not in COUNTED:
+    is_counted = outcome in COUNTED or (outcome in UNANSWERED and unanswered >= UNANSWERED_FREE)
+    if not is_counted:
         return Fate(MessageState.QUEUED, attempts, AT_ONCE, outcome.value)
     failed = attempts + 1
     if failed >= ATTEMPTS_MAX:

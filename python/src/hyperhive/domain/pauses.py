@@ -20,6 +20,8 @@ class Cause(StrEnum):
     LOGIN = "login"
     SPEND = "spend"
     DISK = "disk"
+    VISIT = "visit"
+    """Somebody works in the agent's box."""
 
 
 @dataclass(frozen=True, slots=True)

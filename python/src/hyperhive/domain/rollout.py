@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import assert_never
 
-from hyperhive.domain.agents import AgentState
+from hyperhive.domain.agents import CONNECTED, AgentState
 
 
 class Phase(StrEnum):
@@ -195,14 +195,14 @@ def _start(
 def _returned(
     rollout: Rollout, agents: Mapping[str, Seen], now: float
 ) -> tuple[Rollout, tuple[Step, ...]]:
-    """Note who is ready under a new incarnation, and give up whose time is over."""
+    """Note whose harness is there under a new incarnation, and give up whose time is over."""
     steps: list[Step] = []
     going = dict(rollout.going)
     restarted, failed = list(rollout.restarted), dict(rollout.failed)
     for name, each in rollout.going.items():
         seen = agents.get(name)
         is_new = seen is not None and seen.incarnation not in (None, each.incarnation)
-        if is_new and seen is not None and seen.state in (AgentState.READY, AgentState.BUSY):
+        if is_new and seen is not None and seen.state in CONNECTED:
             restarted.append(name)
             steps.append(Back(name))
         elif seen is None or now >= each.deadline:

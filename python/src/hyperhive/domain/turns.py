@@ -29,6 +29,9 @@ class TurnOutcome(StrEnum):
 COUNTED: Final = frozenset({TurnOutcome.FAILED, TurnOutcome.TIMED_OUT, TurnOutcome.DIED})
 """Ends that use up one of a message's attempts: only these can be the message's own doing."""
 
+UNANSWERED: Final = frozenset({TurnOutcome.UNCONFIRMED, TurnOutcome.EXPIRED})
+"""Ends of a delivery of which its receiver never said a word."""
+
 REPORTABLE: Final = frozenset(
     {
         TurnOutcome.OK,

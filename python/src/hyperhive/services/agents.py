@@ -8,7 +8,7 @@ from hyperhive.domain.actors import Actor, Role
 from hyperhive.domain.agents import AgentState
 from hyperhive.domain.errors import InvalidError, NotFoundError
 from hyperhive.domain.roster import Member, Roster
-from hyperhive.store import Reading, Store, Writing
+from hyperhive.store import Reading, Store, Writing, alerts
 from hyperhive.store import agents as rows
 
 STATUS_CHARS_MAX = 200
@@ -33,23 +33,27 @@ class Agents:
         self.roster = roster_of(hive)
         shapes = {name: _shape(hive, name) for name in self.roster.members}
 
-        def job(work: Writing) -> dict[str, str]:
+        def job(work: Writing) -> None:
             for name, shape in shapes.items():
                 rows.put(work, name, shape)
             for row in rows.all_present(work):
                 if row.name not in shapes:
                     rows.remove(work, row.name)
-            return {row.name: row.state for row in rows.all_present(work)}
+                    alerts.clear_of_agent(work, row.name, but=alerts.OF_DEAD_MESSAGE)
+            states = {row.name: AgentState(row.state) for row in rows.all_present(work)}
+            work.then(lambda: self._remember(states))
 
-        states = await self._store.write(job)
-        self._states = {name: AgentState(state) for name, state in states.items()}
+        await self._store.write(job)
 
     def note_state(
         self, work: Writing, name: str, state: AgentState, reason: str | None = None
     ) -> None:
         """Record what an agent is doing, within a transaction of the caller's."""
         if rows.set_state(work, name, state, reason):
-            self._states[name] = state
+            work.then(lambda: self._states.update({name: state}))
+
+    def _remember(self, states: dict[str, AgentState]) -> None:
+        self._states = states
 
     async def set_state(self, name: str, state: AgentState, reason: str | None = None) -> None:
         """Record what an agent is doing."""

@@ -5,19 +5,27 @@ the declaration. What it takes to carry it out (a box to stop, a turn to end) fo
 record: the reconciler and the harness look at it, and a lost wake-up costs latency only.
 """
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from hyperhive.domain.actors import Actor
+from hyperhive.domain import pauses
+from hyperhive.domain.actors import THE_SYSTEM, Actor
 from hyperhive.domain.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
 from hyperhive.domain.pauses import Cause, Pause
 from hyperhive.domain.turns import TurnKind
 from hyperhive.services.agents import Agents
 from hyperhive.services.sessions import Sessions
-from hyperhive.store import Row, Store, Writing, alerts, audit, lifecycle, turns
+from hyperhive.store import Row, Store, Writing, alerts, audit, lifecycle, messages, turns
 from hyperhive.store import agents as rows
+from hyperhive.store.messages import Draft
 
 MODEL_CHARS_MAX: Final = 200
+VISIT_SECONDS: Final = 120.0
+VISIT_STEP_SECONDS: Final = 20.0
+"""A visit is not recorded anew for less than this."""
+DROPPED_AT_ONCE: Final = 200
+"""How many messages of an inbox one commit drops; others write between two of them."""
 
 
 class Control:
@@ -138,19 +146,63 @@ class Control:
 
         return await self._do_hive(operator, "resume", via, act_on_hive)
 
-    async def purge(self, operator: Actor, name: str, *, via: str) -> dict[str, Any]:
-        """Forget an agent that is gone; its files are the caller's to remove before.
+    async def visit(self, operator: Actor, name: str, *, via: str) -> dict[str, Any]:
+        """Start no turn of an agent because somebody works in its box; give the one that runs.
 
-        Raises `ConflictError` while an agent of that name exists.
+        It holds for `VISIT_SECONDS` and is asked for again meanwhile, so that a visitor who
+        vanishes keeps nobody waiting for long. Only `leave` and time end it.
         """
-        _only_operator(operator, "purge")
+        _only_operator(operator, "visit")
 
         def job(work: Writing) -> dict[str, Any]:
             row = rows.find(work, name)
-            if row is None:
-                raise NotFoundError("tombstone", name)
-            if row.present:
-                raise ConflictError(f"{name} is an agent of the hive.", "Remove it first.")
+            if row is None or not row.present:
+                raise NotFoundError("agent", name, self._agents.roster.members)
+            held = [each for each in lifecycle.pauses_of(row) if each.cause is Cause.VISIT]
+            standing = pauses.standing(held, work.now)
+            left = (standing[0].until or 0.0) - work.now if standing else 0.0
+            if left < VISIT_SECONDS - VISIT_STEP_SECONDS:
+                since = standing[0].since if standing else work.now
+                until = work.now + VISIT_SECONDS
+                reason = "somebody works in its box"
+                lifecycle.pause(work, row, Pause(Cause.VISIT, reason, since, until), operator)
+            if not standing:
+                subject = f"agent:{name}"
+                audit.add(work, actor=operator.name, via=via, verb="visit", subject=subject)
+            running = turns.open_turns(work, name)
+            turn = running[0].id if running else None
+            return {"agent": name, "did": "visit", "turn": turn, "seq": work.seq}
+
+        return await self._store.write(job)
+
+    async def leave(self, operator: Actor, name: str, *, via: str) -> dict[str, Any]:
+        """End a visit: turns start again, unless something else keeps them."""
+
+        def act(work: Writing, row: Row) -> None:
+            lifecycle.resume(work, row, Cause.VISIT, operator)
+
+        return await self._do(operator, "leave", name, via, act)
+
+    async def purge(self, operator: Actor, name: str, *, via: str) -> dict[str, Any]:
+        """Forget an agent that is gone; its files are the caller's to remove before.
+
+        What its inbox still holds is dropped, which its senders are told, and so is what is said
+        of it in alerts. Raises `ConflictError` while an agent of that name exists.
+        """
+        _only_operator(operator, "purge")
+
+        def drop_some(work: Writing) -> bool:
+            _require_gone(work, name)
+            dropped = messages.drop_unsettled(work, name, operator, DROPPED_AT_ONCE)
+            _tell_senders(work, name, dropped)
+            return len(dropped) == DROPPED_AT_ONCE
+
+        while await self._store.write(drop_some):
+            pass
+
+        def job(work: Writing) -> dict[str, Any]:
+            _require_gone(work, name)
+            alerts.clear_of_agent(work, name)
             seq = rows.purge(work, name, operator)
             audit.add(work, actor=operator.name, via=via, verb="purge", subject=f"agent:{name}")
             return {"agent": name, "did": "purge", "seq": seq}
@@ -215,3 +267,25 @@ class Control:
 def _only_operator(actor: Actor, verb: str) -> None:
     if not actor.is_operator:
         raise ForbiddenError(f"Only the operator may {verb} an agent.")
+
+
+def _require_gone(work: Writing, name: str) -> None:
+    row = rows.find(work, name)
+    if row is None:
+        raise NotFoundError("tombstone", name)
+    if row.present:
+        raise ConflictError(f"{name} is an agent of the hive.", "Remove it first.")
+
+
+def _tell_senders(work: Writing, name: str, dropped: Iterable[Row]) -> None:
+    """Tell the agents whose messages nobody will handle any more; one word to each."""
+    by_sender: defaultdict[str, list[int]] = defaultdict(list)
+    for row in dropped:
+        by_sender[row.sender].append(row.id)
+    for sender, numbers in by_sender.items():
+        told = rows.find(work, sender)
+        if told is None or not told.present:
+            continue
+        which = ", ".join(map(str, numbers))
+        word = f"{name} was removed for good. It has not handled what you sent to it: {which}."
+        messages.add(work, Draft(THE_SYSTEM, sender, word))

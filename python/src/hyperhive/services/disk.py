@@ -44,6 +44,11 @@ class Room(NamedTuple):
         return self.free < self.total // 50 or self.free < 256 * MIB
 
 
+def is_news(told: int | None, size: int) -> bool:
+    """Whether another size than the one that was told should be: by 1 MiB, and by a twentieth."""
+    return told is None or abs(size - told) >= max(MIB, told // 20)
+
+
 def room_of(path: Path) -> Room:
     """See how much room there is under a path."""
     found = shutil.disk_usage(path)
@@ -109,11 +114,21 @@ class Disk:
             alerts.clear_alert(work, "disk")
 
     async def measure(self) -> None:
-        """Measure what each agent's state and home take."""
+        """Measure what each agent's state and home take; tell where it changed noticeably."""
         paths = HivePaths(self._agents.hive.state_dir, self._agents.hive.run_dir)
+        found: dict[str, int] = {}
         for name in self._agents.roster.members:
             places = (paths.state(name), paths.home(name))
-            self.use[name] = await asyncio.to_thread(_bytes_of, places)
+            found[name] = await asyncio.to_thread(_bytes_of, places)
+
+        def note(work: Writing) -> None:
+            told = lifecycle.measured(work)
+            for name, size in found.items():
+                if is_news(told.get(name), size):
+                    lifecycle.note_measured(work, name, size)
+
+        await self._store.write(note)
+        self.use = found
 
 
 def bytes_below(directory: Path) -> int:

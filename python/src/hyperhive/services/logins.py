@@ -10,7 +10,9 @@ import hashlib
 import hmac
 import math
 import secrets
-from collections import deque
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -33,6 +35,16 @@ class Login:
     csrf: str
 
 
+class Stay:
+    """A connection that a browser keeps open by its login; ``is_over`` once that is closed."""
+
+    __slots__ = ("is_over", "ring")
+
+    def __init__(self, ring: Callable[[], None]) -> None:
+        self.is_over = False
+        self.ring = ring
+
+
 class Logins:
     """The operator's ways in."""
 
@@ -40,6 +52,7 @@ class Logins:
         self._store = store
         self._secret_file = secret_file
         self._failures: deque[float] = deque(maxlen=FAILURES_MAX)
+        self._stays: defaultdict[str, set[Stay]] = defaultdict(set)
 
     def check(self, secret: str) -> None:
         """Let pass who knows the secret.
@@ -132,6 +145,28 @@ class Logins:
             audit.add(work, actor="operator", via="http", verb="logout", subject="operator")
 
         await self._store.write(job)
+        for stay in self._stays.get(_hash(secret), ()):
+            stay.is_over = True
+            stay.ring()
+
+    @contextmanager
+    def staying(self, login: Login | None, ring: Callable[[], None]) -> Iterator[Stay]:
+        """Keep a connection within the block; ``ring`` is called when its login is closed.
+
+        Without a login (the secret itself, the admin socket) there is nothing to be closed.
+        """
+        stay = Stay(ring)
+        if login is None:
+            yield stay
+            return
+        key = _hash(login.secret)
+        self._stays[key].add(stay)
+        try:
+            yield stay
+        finally:
+            self._stays[key].discard(stay)
+            if not self._stays[key]:
+                del self._stays[key]
 
 
 def _link_is_over() -> UnauthorizedError:

@@ -37,7 +37,7 @@ class Messages:
 
     def __init__(self, store: Store, agents: Agents) -> None:
         self._store = store
-        self._agents = agents
+        self.agents = agents
         self._answering: dict[tuple[str, str], Watch] = {}
 
     async def send(
@@ -59,7 +59,6 @@ class Messages:
         rules.check_body(body)
         if key is not None:
             rules.check_key(key)
-        address = self._agents.roster.address(sender, to)
         fingerprint = rules.fingerprint(to, body, in_reply_to) if key is not None else ""
 
         def job(work: Writing) -> dict[str, Any]:
@@ -67,6 +66,8 @@ class Messages:
                 again = request_keys.answer_to(work, sender.name, key, fingerprint)
                 if again is not None:
                     return again
+            # After the key: who repeats a send is answered although the receiver has left since.
+            address = self.agents.roster.address(sender, to)
             if in_reply_to is not None:
                 _check_reply(work, sender, in_reply_to)
             ids = {
@@ -89,12 +90,12 @@ class Messages:
                 "id": None,
                 "ids": ids,
                 "to": address.to,
-                "receivers": {name: self._agents.state_of(name) for name in ids},
+                "receivers": {name: self.agents.state_of(name) for name in ids},
                 "left_out": list(address.left_out),
                 "seq": seq,
             }
         ((name, number),) = ids.items()
-        receiver = None if name == OPERATOR else self._agents.state_of(name)
+        receiver = None if name == OPERATOR else self.agents.state_of(name)
         return {"id": number, "to": name, "receiver": receiver, "seq": seq}
 
     async def receive(
@@ -247,7 +248,7 @@ class Messages:
 
     async def status(self, actor: Actor, number: int) -> dict[str, Any]:
         """Say where a message is, to its sender, its receiver, the manager or the operator."""
-        member = self._agents.roster.members.get(actor.name)
+        member = self.agents.roster.members.get(actor.name)
         sees_all = actor.is_operator or (member is not None and member.role is Role.MANAGER)
 
         def job(asking: Reading) -> dict[str, Any]:
@@ -376,7 +377,7 @@ def end_leases(
 
 
 def _alert_key(number: int) -> str:
-    return f"dead-message:{number}"
+    return f"{alerts.OF_DEAD_MESSAGE}{number}"
 
 
 def _found(asking: Reading | Writing, number: int) -> Row:

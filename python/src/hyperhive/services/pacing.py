@@ -13,6 +13,7 @@ from hyperhive.config import Agent, Hive
 from hyperhive.domain import pauses
 from hyperhive.domain.actors import SYSTEM
 from hyperhive.domain.agents import AgentState
+from hyperhive.domain.events import EventKind
 from hyperhive.domain.pauses import Cause, Pause
 from hyperhive.domain.turns import CONTEXT_WATERMARK, TurnKind, TurnOutcome
 from hyperhive.store import Reading, Row, Writing, alerts, lifecycle, turns
@@ -20,6 +21,8 @@ from hyperhive.store import Reading, Row, Writing, alerts, lifecycle, turns
 RATE_LIMIT_SECONDS: Final = 30.0
 RATE_LIMIT_SECONDS_MAX: Final = 900.0
 """Without a reset time: 30 s, twice as long each time, at most 15 min."""
+DAY: Final = "day"
+"""Where it is kept which day spending is counted for."""
 SPEND_WARNING: Final = 0.8
 """From this part of a day's budget on there is an alert; at all of it, a pause."""
 
@@ -174,6 +177,29 @@ def _left_to_spend(hive: Hive, agent: Agent, work: Writing) -> float | None:
     if agent.limits.spend_per_turn_usd is not None:
         limits.append(agent.limits.spend_per_turn_usd)
     return max(0.01, min(limits)) if limits else None
+
+
+def is_another_day(asking: Reading) -> bool:
+    """Whether spending is counted for another day than today."""
+    return lifecycle.kept(asking, DAY) != str(_day_of(asking.now)[0])
+
+
+def begin_day(hive: Hive, work: Writing) -> None:
+    """Count spending anew, for the day that it is now.
+
+    What was said of the day before is taken back, and whoever shows a sum is told today's.
+    """
+    midnight, _ = _day_of(work.now)
+    is_first = lifecycle.kept(work, DAY) is None
+    lifecycle.keep(work, DAY, str(midnight))
+    for name, agent in hive.agents.items():
+        spent = turns.spent_since(work, midnight, name)
+        limit = agent.limits.spend_per_day_usd
+        _tell_spending(work, f"spend:{name}", name, limit, spent, agent=name)
+    spent = turns.spent_since(work, midnight)
+    _tell_spending(work, "spend", "the hive", hive.limits.spend_per_day_usd, spent)
+    if not is_first:
+        work.record(EventKind.DAY_BEGAN, SYSTEM, {"spent_today_usd": spent})
 
 
 def spent_today(asking: Reading, agent: str | None = None) -> float:

@@ -8,6 +8,7 @@ is told what is coming before anyone else starts, and how it went at the end.
 import json
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any, Final, assert_never
 
@@ -17,6 +18,7 @@ from hyperhive.domain.actors import THE_SYSTEM, Actor
 from hyperhive.domain.agents import AgentState
 from hyperhive.domain.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
 from hyperhive.domain.pauses import Cause, Pause
+from hyperhive.domain.plan import CHANGED
 from hyperhive.domain.rollout import (
     Announce,
     Back,
@@ -66,7 +68,19 @@ class Restarts:
         unknown = [name for name in names or () if name not in self._agents.roster.members]
         if unknown:
             raise NotFoundError("agent", unknown[0], self._agents.roster.members)
+        return await self._begin(operator, names, reason, via=via)
 
+    async def begin_changed(self, names: tuple[str, ...]) -> None:
+        """Begin to restart the agents whose declaration changed, unless a restart is under way.
+
+        Whoever sees that they still run as they were asks again.
+        """
+        with suppress(ConflictError, InvalidError):
+            await self._begin(THE_SYSTEM, names, CHANGED, via="declaration")
+
+    async def _begin(
+        self, operator: Actor, names: tuple[str, ...] | None, reason: str, *, via: str
+    ) -> dict[str, Any]:
         def job(work: Writing) -> dict[str, Any]:
             if lifecycle.rollout(work) is not None:
                 raise ConflictError(

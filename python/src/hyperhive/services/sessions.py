@@ -11,16 +11,28 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from hyperhive.domain import pauses
 from hyperhive.domain.agents import AgentState
 from hyperhive.domain.errors import SessionUnknownError
+from hyperhive.domain.pauses import Cause
 from hyperhive.domain.turns import TurnOutcome
 from hyperhive.services.agents import Agents
 from hyperhive.services.turns import finish
-from hyperhive.store import Store, Writing, turns
+from hyperhive.store import Store, Writing, lifecycle, turns
+from hyperhive.store import agents as rows
 
 COMMANDS_WAITING_MAX: Final = 100
-CONNECTED: Final = frozenset(set(AgentState) - {AgentState.STOPPING, AgentState.STOPPED})
-"""States in which the end of a connection is news: of one that is being stopped it is expected."""
+BLINK_SECONDS: Final = 1.0
+"""A harness without a turn that is back so soon is not shown to have been away."""
+_EXPECTED: Final = frozenset({AgentState.STOPPING.value, AgentState.STOPPED.value})
+"""States in which the end of a connection is no news."""
+_IDLE: Final = frozenset(
+    {AgentState.READY.value, AgentState.NEEDS_LOGIN.value, AgentState.RATE_LIMITED.value}
+)
+_WAITING_FOR: Final = {
+    Cause.LOGIN: AgentState.NEEDS_LOGIN,
+    Cause.RATE_LIMIT: AgentState.RATE_LIMITED,
+}
 
 
 @dataclass(slots=True, eq=False)
@@ -49,6 +61,7 @@ class Sessions:
         self._store = store
         self._agents = agents
         self._open: dict[str, Session] = {}
+        self._missed: dict[str, asyncio.Event] = {}
         self._stopping = False
 
     def of(self, agent: str) -> Session | None:
@@ -71,6 +84,8 @@ class Sessions:
         previous = self._open.get(agent)
         opened = Session(agent, session, self._store.clock())
         self._open[agent] = opened
+        if agent in self._missed:
+            self._missed.pop(agent).set()
         if previous is not None:
             previous.over = True
             previous.tell(None)
@@ -85,8 +100,8 @@ class Sessions:
                 known = row.session == taken_over
                 outcome = TurnOutcome.DIED if known else TurnOutcome.SERVER_RESTARTED
                 finish(work, row, outcome, "its harness came back under a new session")
-            state = AgentState.BUSY if own is not None else AgentState.READY
-            self._agents.note_state(work, agent, state)
+            state, reason = (AgentState.BUSY, None) if own is not None else _idle(work, agent)
+            self._agents.note_state(work, agent, state, reason)
             return own
 
         try:
@@ -99,20 +114,49 @@ class Sessions:
         return opened
 
     async def goodbye(self, session: Session) -> None:
-        """End a session whose connection has ended; what its turn held goes back at once."""
+        """End a session whose connection has ended; what its turn held goes back at once.
+
+        That it is away is shown at once, too, but for a harness without a turn: that one may be
+        about to say hello again, and is given `BLINK_SECONDS` for it.
+        """
         if self._stopping or self._open.get(session.agent) is not session:
             return
         del self._open[session.agent]
 
-        def job(work: Writing) -> None:
-            for row in turns.open_turns(work, session.agent):
+        def end_turns(work: Writing) -> bool:
+            running = turns.open_turns(work, session.agent)
+            for row in running:
                 finish(work, row, TurnOutcome.DIED, "the connection to its harness was lost")
-            if self._agents.state_of(session.agent) in CONNECTED:
-                self._agents.note_state(
-                    work, session.agent, AgentState.STARTING, "its harness is not connected"
-                )
+            state = _state(work, session.agent)
+            if not running and state in _IDLE:
+                return True
+            if state not in _EXPECTED:
+                self._note_away(work, session.agent)
+            return False
 
-        await self._store.write(job)
+        def tell(work: Writing) -> None:
+            if session.agent not in self._open and _state(work, session.agent) in _IDLE:
+                self._note_away(work, session.agent)
+
+        if await self._store.write(end_turns) and await self._is_missed(session.agent):
+            await self._store.write(tell)
+
+    async def _is_missed(self, agent: str) -> bool:
+        """Wait a moment for an agent's harness; say whether it is away and the hive is not."""
+        if agent in self._open or self._stopping:
+            return False
+        back = self._missed.setdefault(agent, asyncio.Event())
+        try:
+            async with asyncio.timeout(BLINK_SECONDS):
+                await back.wait()
+        except TimeoutError:
+            self._missed.pop(agent, None)
+            return True
+        return False
+
+    def _note_away(self, work: Writing, agent: str) -> None:
+        reason = "its harness is not connected"
+        self._agents.note_state(work, agent, AgentState.STARTING, reason)
 
     def heard(self, agent: str, session: str) -> None:
         """Note a sign of life from inside the harness's loop."""
@@ -147,5 +191,23 @@ class Sessions:
     def close(self) -> None:
         """Let every stream end because the server stops; nothing is released for that."""
         self._stopping = True
+        for back in self._missed.values():
+            back.set()
         for session in self._open.values():
             session.tell(None)
+
+
+def _state(work: Writing, agent: str) -> str | None:
+    row = rows.find(work, agent)
+    return None if row is None else str(row.state)
+
+
+def _idle(work: Writing, agent: str) -> tuple[AgentState, str | None]:
+    """Say what a connected agent without a turn is: ready, or what a pause says it waits for."""
+    row = rows.find(work, agent)
+    held = () if row is None else pauses.standing(lifecycle.pauses_of(row), work.now)
+    for cause, state in _WAITING_FOR.items():
+        for pause in held:
+            if pause.cause is cause:
+                return state, pause.reason
+    return AgentState.READY, None

@@ -52,7 +52,7 @@ class Snapshots:
         }
         latest = messages.search(asking, before=None, limit=LATEST_MESSAGES)
         dead = messages.search(asking, before=None, limit=DEAD_SHOWN_MAX, state=MessageState.DEAD)
-        rollout = lifecycle.rollout(asking)
+        rollout, sizes = lifecycle.rollout(asking), lifecycle.measured(asking)
         return {
             "seq": events.last(asking),
             "at": asking.now,
@@ -65,14 +65,22 @@ class Snapshots:
                 "spent_today_usd": pacing.spent_today(asking),
             },
             "agents": [
-                agent_rows.shown(row, inbox=counts.get(row.name), turn=running.get(row.name))
+                agent_rows.shown(
+                    row,
+                    inbox=counts.get(row.name),
+                    turn=running.get(row.name),
+                    size=sizes.get(row.name),
+                )
                 for row in agent_rows.all_present(asking)
             ],
             "messages": [messages.summary(row) for row in reversed(latest)],
             "dead": [messages.summary(row) for row in reversed(dead)],
             "operator": {"unread": messages.unread_by_operator(asking)},
             "alerts": alerts.standing(asking),
-            "tombstones": [agent_rows.tombstone(row) for row in agent_rows.tombstones(asking)],
+            "tombstones": [
+                agent_rows.tombstone(row, size=sizes.get(row.name))
+                for row in agent_rows.tombstones(asking)
+            ],
         }
 
     async def history(

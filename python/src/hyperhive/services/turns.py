@@ -201,7 +201,7 @@ class Turns:
             finish(work, row, reported, error, usage=usage, tools=tools)
             self._agents.note_state(work, agent, pacing.state_after(reported), error)
             mine = agent_rows.find(work, agent)
-            if mine is not None:
+            if mine is not None and mine.present:
                 kind = TurnKind(row.kind)
                 news = told or Reported(error=error)
                 rows.note_context(work, number, news.context_tokens)

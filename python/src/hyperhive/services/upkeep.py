@@ -1,10 +1,11 @@
-"""What has to be done again and again: overdue leases, retention."""
+"""What has to be done again and again: overdue leases, a new day, retention."""
 
 import asyncio
 import logging
 from typing import Final
 
 from hyperhive.config import Hive
+from hyperhive.services import pacing
 from hyperhive.services.messages import Messages
 from hyperhive.store import Store, retention
 
@@ -28,12 +29,19 @@ class Upkeep:
         while True:
             try:
                 await self._messages.release_overdue()
+                await self.look_at_the_day()
                 if loop.time() - last_retention >= RETENTION_SECONDS:
                     last_retention = loop.time()
                     await self.retain(hive)
             except Exception:  # noqa: BLE001 - the loop outlives every error
                 _log.exception("upkeep failed; it is tried again")
             await asyncio.sleep(LEASE_CHECK_SECONDS)
+
+    async def look_at_the_day(self) -> None:
+        """Begin a new day of spending once it is midnight."""
+        if await self._store.read(pacing.is_another_day):
+            hive = self._messages.agents.hive
+            await self._store.write(lambda work: pacing.begin_day(hive, work))
 
     async def retain(self, hive: Hive) -> int:
         """Delete what is past its time, in small steps between which others write."""

@@ -9,7 +9,7 @@ from sqlalchemy import delete, insert, select, update
 from hyperhive.domain.actors import SYSTEM, Actor
 from hyperhive.domain.agents import AgentState
 from hyperhive.domain.events import EventKind
-from hyperhive.store import messages, tables
+from hyperhive.store import lifecycle, messages, tables
 from hyperhive.store.transaction import Asking, Row, Writing, dumps
 
 _a = tables.agent.c
@@ -53,8 +53,8 @@ def put(work: Writing, name: str, shape: Mapping[str, Any]) -> None:
     kind = EventKind.AGENT_CHANGED if row and row.present else EventKind.AGENT_ADDED
     fresh = find(work, name)
     if fresh is not None:
-        inbox = messages.inbox_counts(work).get(name)
-        work.record(kind, SYSTEM, {"agent": shown(fresh, inbox=inbox)}, agent=name)
+        inbox, size = messages.inbox_counts(work).get(name), lifecycle.measured(work).get(name)
+        work.record(kind, SYSTEM, {"agent": shown(fresh, inbox=inbox, size=size)}, agent=name)
 
 
 def remove(work: Writing, name: str) -> None:
@@ -65,12 +65,14 @@ def remove(work: Writing, name: str) -> None:
     work.record(EventKind.AGENT_REMOVED, SYSTEM, {}, agent=name)
     row = find(work, name)
     if row is not None:
-        work.record(EventKind.TOMBSTONE_ADDED, SYSTEM, {"tombstone": tombstone(row)}, agent=name)
+        told = {"tombstone": tombstone(row, size=lifecycle.measured(work).get(name))}
+        work.record(EventKind.TOMBSTONE_ADDED, SYSTEM, told, agent=name)
 
 
 def purge(work: Writing, name: str, actor: Actor) -> int:
     """Forget a tombstone; return the event's ``seq``."""
     work.execute(delete(tables.agent).where(_a.name == name, _a.present.is_(False)))
+    lifecycle.note_measured(work, name, None)
     return work.record(EventKind.TOMBSTONE_PURGED, actor, {}, agent=name)
 
 
@@ -143,8 +145,9 @@ def shown(
     *,
     inbox: Mapping[str, int] | None = None,
     turn: Mapping[str, Any] | None = None,
+    size: int | None = None,
 ) -> dict[str, Any]:
-    """Show an agent as the operator's snapshot does."""
+    """Show an agent as the operator's snapshot does; ``size`` is what its files take, in bytes."""
     counts = inbox or {}
     shape: dict[str, Any] = json.loads(row.shape_json)
     return {
@@ -162,8 +165,10 @@ def shown(
         "held": {"by": row.held_by, "at": row.held_at} if row.held_by is not None else None,
         "transient": None if row.replace_json is None else "restarting",
         "model": row.model or shape.get("model"),
+        "declared_model": shape.get("model"),
         "context": _context(row),
         "probe": json.loads(row.probe_json) if row.probe_json is not None else None,
+        "bytes": size,
     }
 
 

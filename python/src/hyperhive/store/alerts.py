@@ -1,6 +1,6 @@
 """Alerts: what the operator should know of, as long as it holds."""
 
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import delete, insert, select
 
@@ -8,6 +8,9 @@ from hyperhive.domain.actors import SYSTEM
 from hyperhive.domain.events import EventKind
 from hyperhive.store import tables
 from hyperhive.store.transaction import Asking, Writing
+
+OF_DEAD_MESSAGE: Final = "dead-message:"
+"""How the keys begin of what is said of messages: they outlive their receiver's declaration."""
 
 _a = tables.alert.c
 
@@ -36,6 +39,14 @@ def clear_alert(work: Writing, key: str) -> None:
     gone = work.execute(delete(tables.alert).where(_a.key == key))
     if gone.rowcount:
         work.record(EventKind.ALERT_CLEARED, SYSTEM, {"key": key})
+
+
+def clear_of_agent(work: Writing, agent: str, *, but: str = "") -> None:
+    """Take back every alert about an agent, but those whose key begins with ``but``."""
+    keys = work.execute(select(_a.key).where(_a.agent == agent)).scalars().all()
+    for key in keys:
+        if not (but and key.startswith(but)):
+            clear_alert(work, key)
 
 
 def standing(asking: Asking) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from sqlalchemy import func, select
 from sqlalchemy.sql.elements import ColumnElement
 
-from hyperhive.domain.events import Event
+from hyperhive.domain.events import Event, EventKind
 from hyperhive.store import tables
 from hyperhive.store.transaction import Asking, Row
 
@@ -43,12 +43,14 @@ def before(
     return _events(rows)
 
 
-def of_message(asking: Asking, number: int) -> list[Event]:
-    """Give every step of one message's life, oldest first."""
-    rows = asking.execute(
-        select(tables.event).where(_e.subject == number).order_by(_e.seq).limit(500)
-    ).all()
-    return _events(rows)
+def of_message(asking: Asking, number: int, *kinds: EventKind) -> list[Event]:
+    """Give the steps of one message's life, oldest first: those of some kinds, or the first 500."""
+    wanted = select(tables.event).where(_e.subject == number).order_by(_e.seq)
+    if kinds:
+        wanted = wanted.where(_e.kind.in_([kind.value for kind in kinds]))
+    else:
+        wanted = wanted.limit(500)
+    return _events(asking.execute(wanted).all())
 
 
 def last(asking: Asking) -> int:

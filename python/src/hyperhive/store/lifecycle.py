@@ -21,6 +21,7 @@ from hyperhive.store.transaction import Asking, Row, Writing, dumps
 
 HIVE_PAUSES: Final = "pauses"
 ROLLOUT: Final = "rollout"
+MEASURED: Final = "bytes"
 
 _a = tables.agent.c
 _m = tables.meta.c
@@ -168,6 +169,23 @@ def keep(work: Writing, key: str, value: str | None) -> None:
     work.execute(delete(tables.meta).where(_m.key == key))
     if value is not None:
         work.execute(insert(tables.meta), {"key": key, "value": value})
+
+
+def measured(asking: Asking) -> dict[str, int]:
+    """Give what each agent's files take, in bytes, as it was told last."""
+    found: dict[str, int] = json.loads(kept(asking, MEASURED) or "{}")
+    return found
+
+
+def note_measured(work: Writing, name: str, size: int | None) -> None:
+    """Record what an agent's files take, and tell of it; ``None`` forgets it."""
+    known = measured(work)
+    if size is None:
+        known.pop(name, None)
+    else:
+        known[name] = size
+        work.record(EventKind.AGENT_MEASURED, SYSTEM, {"bytes": size}, agent=name)
+    keep(work, MEASURED, dumps(known))
 
 
 def rollout(asking: Asking) -> dict[str, Any] | None:

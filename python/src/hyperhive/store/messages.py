@@ -17,10 +17,11 @@ from hyperhive.domain import messages as rules
 from hyperhive.domain.actors import OPERATOR, SYSTEM, Actor
 from hyperhive.domain.events import EventKind
 from hyperhive.domain.messages import MessageState
-from hyperhive.domain.turns import TurnOutcome
-from hyperhive.store import engine, tables
+from hyperhive.domain.turns import UNANSWERED, TurnOutcome
+from hyperhive.store import engine, events, tables
 from hyperhive.store.transaction import Asking, Row, Writing
 
+_REQUEUED: Final = EventKind.MESSAGE_REQUEUED
 _m = tables.message.c
 
 
@@ -42,11 +43,11 @@ _DUE: Final = not_(_m.not_before > bindparam("now")) | (
 )
 """`rules.is_due`, in SQL."""
 _IN_INBOX: Final = (_m.recipient == bindparam("agent"), _is(MessageState.QUEUED))
-_DELIVERABLE: Final = (
+_DELIVERABLE: Final = engine.prepared(
     select(tables.message).where(*_IN_INBOX, _DUE).order_by(_m.id).limit(bindparam("limit"))
 )
-_ANYTHING_DELIVERABLE: Final = select(_m.id).where(*_IN_INBOX, _DUE).limit(1)
-_LEASE: Final = (
+_ANYTHING_DELIVERABLE: Final = engine.prepared(select(_m.id).where(*_IN_INBOX, _DUE).limit(1))
+_LEASE: Final = engine.prepared(
     update(tables.message)
     .where(_m.id == bindparam("message"))
     .values(
@@ -58,10 +59,27 @@ _LEASE: Final = (
         lease_until=bindparam("until"),
     )
 )
-_NEXT_DUE: Final = select(func.min(_m.not_before)).where(*_IN_INBOX, not_(_DUE))
-_WAITING: Final = select(func.count()).select_from(
-    select(_m.id).where(*_IN_INBOX, _DUE).limit(rules.WAITING_COUNTED_MAX).subquery()
+_NEXT_DUE: Final = engine.prepared(select(func.min(_m.not_before)).where(*_IN_INBOX, not_(_DUE)))
+_WAITING: Final = engine.prepared(
+    select(func.count()).select_from(
+        select(_m.id).where(*_IN_INBOX, _DUE).limit(rules.WAITING_COUNTED_MAX).subquery()
+    )
 )
+_OF_DELIVERY: Final = (
+    _m.recipient == bindparam("agent"),
+    _is(MessageState.LEASED),
+    _m.delivery == bindparam("named"),
+)
+_CONFIRM: Final = engine.prepared(
+    update(tables.message).where(*_OF_DELIVERY).values(confirmed=True)
+)
+_DELIVERED: Final = engine.prepared(select(tables.message).where(*_OF_DELIVERY).order_by(_m.id))
+_OF_TURN: Final = (_m.turn == bindparam("of_turn"), _is(MessageState.LEASED))
+_CONFIRM_TURN: Final = engine.prepared(
+    update(tables.message).where(*_OF_TURN).values(confirmed=True)
+)
+_HELD: Final = engine.prepared(select(tables.message).where(*_OF_TURN).order_by(_m.id))
+_FIND: Final = engine.prepared(select(tables.message).where(_m.id == bindparam("number")))
 _END_LEASE: Final = {
     "turn": None,
     "delivery": None,
@@ -69,6 +87,11 @@ _END_LEASE: Final = {
     "leased_at": None,
     "lease_until": None,
 }
+_ACK: Final = engine.prepared(
+    update(tables.message)
+    .where(_m.id == bindparam("message"))
+    .values(state=MessageState.ACKED.value, settled_at=bindparam("now"), **_END_LEASE)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,45 +211,23 @@ def waiting(asking: Asking, agent: str) -> int:
 
 def confirm(work: Writing, agent: str, delivery: str) -> int:
     """Note that a delivery was seen to reach its client; return how many messages it held."""
-    done = work.execute(
-        update(tables.message)
-        .where(
-            _m.recipient == agent,
-            _is(MessageState.LEASED),
-            _m.delivery == delivery,
-        )
-        .values(confirmed=True)
-    )
+    done = work.execute(_CONFIRM, {"agent": agent, "named": delivery})
     return int(done.rowcount)
 
 
 def confirm_turn(work: Writing, turn: int) -> None:
     """Note that the harness has the messages which the turn began with."""
-    work.execute(
-        update(tables.message)
-        .where(_m.turn == turn, _is(MessageState.LEASED))
-        .values(confirmed=True)
-    )
+    work.execute(_CONFIRM_TURN, {"of_turn": turn})
 
 
 def of_turn(asking: Asking, turn: int) -> Sequence[Row]:
     """Give the rows that a turn has leased, oldest first."""
-    return asking.execute(
-        select(tables.message).where(_m.turn == turn, _is(MessageState.LEASED)).order_by(_m.id)
-    ).all()
+    return asking.execute(_HELD, {"of_turn": turn}).all()
 
 
 def of_delivery(asking: Asking, agent: str, delivery: str) -> Sequence[Row]:
     """Give the rows that one request has leased, oldest first."""
-    return asking.execute(
-        select(tables.message)
-        .where(
-            _m.recipient == agent,
-            _is(MessageState.LEASED),
-            _m.delivery == delivery,
-        )
-        .order_by(_m.id)
-    ).all()
+    return asking.execute(_DELIVERED, {"agent": agent, "named": delivery}).all()
 
 
 def overdue(asking: Asking) -> Sequence[Row]:
@@ -244,11 +245,7 @@ def overdue(asking: Asking) -> Sequence[Row]:
 def ack(work: Writing, rows: Iterable[Row], actor: Actor | str) -> None:
     """Settle leased messages as handled."""
     for row in rows:
-        work.execute(
-            update(tables.message)
-            .where(_m.id == row.id)
-            .values(state=MessageState.ACKED.value, settled_at=work.now, **_END_LEASE)
-        )
+        work.execute(_ACK, {"message": row.id, "now": work.now})
         work.record(
             EventKind.MESSAGE_ACKED,
             actor,
@@ -268,7 +265,8 @@ def release(
     """
     died = []
     for row in rows:
-        fate = rules.fate_of_released(row.attempts, outcome, work.now)
+        unanswered = _unanswered(work, row.id) if outcome in UNANSWERED else 0
+        fate = rules.fate_of_released(row.attempts, outcome, work.now, unanswered=unanswered)
         redelivered = bool(row.redelivered) or seen
         dead = fate.state is MessageState.DEAD
         work.execute(
@@ -302,6 +300,15 @@ def release(
     return died
 
 
+def _unanswered(asking: Asking, number: int) -> int:
+    """Count the deliveries of a message that stayed unanswered since it was last requeued."""
+    count = 0
+    for event in events.of_message(asking, number, EventKind.MESSAGE_RELEASED, _REQUEUED):
+        is_one = event.data.get("reason") in UNANSWERED
+        count = 0 if event.kind == _REQUEUED else count + is_one
+    return count
+
+
 def requeue(work: Writing, row: Row, actor: Actor) -> int:
     """Give a dead message a new life; return the event's ``seq``."""
     work.execute(
@@ -328,6 +335,22 @@ def drop(work: Writing, row: Row, actor: Actor) -> int:
     return _record_by_hand(work, EventKind.MESSAGE_DROPPED, row, actor)
 
 
+def drop_unsettled(work: Writing, agent: str, actor: Actor, limit: int) -> list[Row]:
+    """Drop the oldest messages that an inbox still holds, at most ``limit``, and return them."""
+    found: list[Row] = []
+    for state in (MessageState.QUEUED, MessageState.LEASED, MessageState.DEAD):
+        wanted = select(tables.message).where(_m.recipient == agent, _is(state)).order_by(_m.id)
+        found += work.execute(wanted.limit(limit - len(found))).all()
+    for row in found:
+        work.execute(
+            update(tables.message)
+            .where(_m.id == row.id)
+            .values(state=MessageState.DROPPED.value, settled_at=work.now, **_END_LEASE)
+        )
+        _record_by_hand(work, EventKind.MESSAGE_DROPPED, row, actor)
+    return found
+
+
 def mark_read(work: Writing, row: Row, actor: Actor) -> int:
     """Note that the operator has opened a message; return the event's ``seq``."""
     work.execute(update(tables.message).where(_m.id == row.id).values(read_at=work.now))
@@ -341,7 +364,7 @@ def _record_by_hand(work: Writing, kind: EventKind, row: Row, actor: Actor) -> i
 
 def find(asking: Asking, number: int) -> Row | None:
     """Give the row of one message."""
-    return asking.execute(select(tables.message).where(_m.id == number)).first()
+    return asking.execute(_FIND, {"number": number}).first()
 
 
 def search(

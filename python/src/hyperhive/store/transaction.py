@@ -5,16 +5,17 @@ event into the same commit: whatever calls `Writing.record` is stored with its r
 all.
 """
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from pydantic_core import to_json
 from sqlalchemy import Connection, CursorResult, Executable
 from sqlalchemy import Row as AnyRow
 
 from hyperhive.domain.actors import Actor
 from hyperhive.domain.events import EventKind
+from hyperhive.store import engine
 
 __all__ = ["Asking", "Reading", "Row", "Writing", "dumps"]
 
@@ -53,7 +54,7 @@ class Reading:
         values: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
     ) -> CursorResult[Any]:
         """Run one statement."""
-        return self.connection.execute(statement, values)
+        return engine.execute(self.connection, statement, values)
 
 
 @dataclass(slots=True)
@@ -69,6 +70,7 @@ class Writing:
     seq: int
     events: list[dict[str, Any]] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
+    afterwards: list[Callable[[], None]] = field(default_factory=list)
 
     def execute(
         self,
@@ -76,7 +78,7 @@ class Writing:
         values: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
     ) -> CursorResult[Any]:
         """Run one statement."""
-        return self.connection.execute(statement, values)
+        return engine.execute(self.connection, statement, values)
 
     def record(
         self,
@@ -110,10 +112,14 @@ class Writing:
         """Ring ``name`` on the bus once this is committed."""
         self.names.add(name)
 
+    def then(self, act: Callable[[], None]) -> None:
+        """Do something on the event loop once this is committed, before anybody is answered.
 
-_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
+        What is remembered beside the database is changed so: never for what was not stored.
+        """
+        self.afterwards.append(act)
 
 
 def dumps(value: Any) -> str:
     """Write a value as compact JSON."""
-    return _ENCODER.encode(value)
+    return to_json(value).decode()

@@ -40,6 +40,7 @@ class _Pending:
     result: Any = None
     error: BaseException | None = None
     names: set[str] = field(default_factory=set)
+    afterwards: list[Callable[[], None]] = field(default_factory=list)
 
 
 class Writer:
@@ -145,6 +146,7 @@ class Writer:
                 seq = work.seq
                 events += work.events
                 pending.names = work.names
+                pending.afterwards = work.afterwards
         if events:
             _EVENTS.add_all(self._connection, events)
         return seq
@@ -156,6 +158,7 @@ class Writer:
         for pending in batch:
             pending.result = None
             pending.names = set()
+            pending.afterwards = []
             pending.error = pending.error or reason
 
     def _run_alone(self, pending: _Pending) -> None:
@@ -175,6 +178,9 @@ class Writer:
             return
 
     def _settle(self, batch: list[_Pending], seq: int, names: set[str]) -> None:
+        for pending in batch:
+            for act in pending.afterwards:
+                act()
         for pending in batch:
             if pending.future.done():
                 continue

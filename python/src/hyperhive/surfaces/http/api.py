@@ -18,6 +18,7 @@ from hyperhive.domain.actors import THE_OPERATOR
 from hyperhive.domain.errors import ForbiddenError
 from hyperhive.services.agents import Agents
 from hyperhive.services.feed import Feed
+from hyperhive.services.logins import Logins
 from hyperhive.services.messages import Messages
 from hyperhive.services.snapshot import Snapshots
 from hyperhive.services.turns import Turns
@@ -67,13 +68,14 @@ class State(Controller):
         self,
         request: Asked,
         services: NamedDependency[Services],
+        logins: NamedDependency[Logins],
         after: Annotated[int | None, QueryParameter(ge=0, le=NUMBER_MAX)] = None,
         epoch: Annotated[str | None, QueryParameter(max_length=64)] = None,
     ) -> Stream:
         """Follow the events."""
         start = position(request.headers.get("last-event-id"), after, epoch)
         return Stream(
-            stream(services.store, services.feed, start),
+            stream(services.store, services.feed, start, logins, login_of(request.scope)),
             media_type="text/event-stream",
             headers={"cache-control": "no-store, no-transform", "x-accel-buffering": "no"},
         )

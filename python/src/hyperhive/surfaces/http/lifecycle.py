@@ -104,6 +104,20 @@ class AgentsApi(Controller):
         await lifecycle.refresh(name)
         return await lifecycle.control.resume(THE_OPERATOR, name, via=via(request))
 
+    @post("/visit", summary="Start no turn while somebody works in the box", status_code=200)
+    async def visit(
+        self, name: FromPath[str], request: Asked, lifecycle: NamedDependency[Lifecycle]
+    ) -> dict[str, Any]:
+        """Begin or go on with a visit; say which turn still runs. It ends by itself after 2 min."""
+        return await lifecycle.control.visit(THE_OPERATOR, name, via=via(request))
+
+    @post("/leave", summary="End a visit", status_code=200)
+    async def leave(
+        self, name: FromPath[str], request: Asked, lifecycle: NamedDependency[Lifecycle]
+    ) -> dict[str, Any]:
+        """Let turns start again that a visit has kept."""
+        return await lifecycle.control.leave(THE_OPERATOR, name, via=via(request))
+
     @post("/cancel-turn", summary="End the turn that runs", status_code=200)
     async def cancel_turn(
         self, name: FromPath[str], request: Asked, lifecycle: NamedDependency[Lifecycle]

@@ -1,8 +1,6 @@
 """The page, its files, and logging in."""
 
-import mimetypes
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from litestar import Controller, Request, Response, get, post
 from litestar.datastructures import Cookie
@@ -10,13 +8,11 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 from litestar.response import Redirect
 
-import hyperhive.surfaces.dashboard
-from hyperhive.domain.errors import NotFoundError
 from hyperhive.services.logins import SESSION_SECONDS, Login, Logins
+from hyperhive.surfaces.http import assets
 from hyperhive.surfaces.http.gate import login_of
 from hyperhive.surfaces.http.requests import LogIn
 
-STATIC: Final = Path(hyperhive.surfaces.dashboard.__file__).with_name("static")
 Asked = Request[Any, Any, Any]
 
 
@@ -26,19 +22,19 @@ class Pages(Controller):
     include_in_schema = False
 
     @get("/", sync_to_thread=False)
-    def page(self) -> Response[bytes]:
+    def page(self, request: Asked) -> Response[bytes]:
         """Give the page."""
-        return _file("index.html")
+        return _file(request, "index.html")
 
     @get("/login", sync_to_thread=False)
-    def login_page(self) -> Response[bytes]:
+    def login_page(self, request: Asked) -> Response[bytes]:
         """Give the page that asks for the secret."""
-        return _file("login.html")
+        return _file(request, "login.html")
 
     @get("/static/{path:path}", sync_to_thread=False)
-    def static(self, path: FromPath[str]) -> Response[bytes]:
+    def static(self, path: FromPath[str], request: Asked) -> Response[bytes]:
         """Give one of the page's files."""
-        return _file(path.lstrip("/"))
+        return _file(request, path.lstrip("/"))
 
     @post(
         "/login",
@@ -85,14 +81,18 @@ class Pages(Controller):
         return Response({}, cookies=[gone])
 
 
-def _file(name: str) -> Response[bytes]:
-    # Looked up among the files there are: a name that leads elsewhere, or nowhere, is not one.
-    path = {file.relative_to(STATIC).as_posix(): file for file in STATIC.rglob("*.*")}.get(name)
-    if path is None or not path.is_file():
-        raise NotFoundError("file", name[:200])
-    kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    # Revalidated each time, so that a page never runs with modules of another version.
-    return Response(path.read_bytes(), media_type=kind, headers={"cache-control": "no-cache"})
+def _file(request: Asked, name: str) -> Response[bytes]:
+    given = assets.reply(
+        name,
+        accepted=request.headers.get("accept-encoding", ""),
+        known=request.headers.get("if-none-match", ""),
+    )
+    return Response(
+        given.body,
+        status_code=given.status,
+        media_type=given.media_type,
+        headers=dict(given.headers),
+    )
 
 
 def _cookie_name(request: Asked) -> str:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from hyperhive.domain.errors import InvalidError
 from hyperhive.services.feed import Feed, TooFarBehindError
+from hyperhive.services.logins import Login, Logins
 from hyperhive.store import Store
 
 KEEP_ALIVE_SECONDS: Final = 15.0
@@ -37,17 +38,33 @@ class Position:
 
 
 async def stream(
-    store: Store, feed: Feed, start: Position, *, keep_alive_seconds: float = KEEP_ALIVE_SECONDS
+    store: Store,
+    feed: Feed,
+    start: Position,
+    logins: Logins,
+    login: Login | None = None,
+    *,
+    keep_alive_seconds: float = KEEP_ALIVE_SECONDS,
 ) -> AsyncIterator[bytes]:
-    """Give the stream of one client until the hive stops or the client must start over."""
+    """Give the stream of one client until the hive stops or the client must start over.
+
+    It also ends at once when the ``login`` by which it was asked for is closed.
+    """
     epoch = store.epoch
-    with feed.following(), store.bus.watch() as watch:
+    with (
+        feed.following(),
+        store.bus.watch() as watch,
+        logins.staying(login, watch.ring) as stay,
+    ):
+        # It may have been closed between the door and here.
+        if login is not None and await logins.session(login.secret) is None:
+            return
         seq = start.seq if start.seq is not None else store.bus.seq
         yield _event("hello", {"epoch": epoch, "seq": store.bus.seq})
         if start.epoch not in (None, epoch) or seq > store.bus.seq:
             yield _event("reset", {"reason": "epoch"})
             return
-        while not store.bus.closed:
+        while not (store.bus.closed or stay.is_over):
             if store.epoch != epoch:
                 yield _event("reset", {"reason": "epoch"})
                 return

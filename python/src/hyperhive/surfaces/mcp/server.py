@@ -5,8 +5,9 @@ unexpected error is logged here and told without its details.
 """
 
 import asyncio
+import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -30,6 +31,7 @@ from hyperhive.store.transaction import dumps
 from hyperhive.surfaces.disconnects import Request
 from hyperhive.surfaces.mcp import exchanges
 from hyperhive.surfaces.mcp.calls import SCOPE_KEY, Call
+from hyperhive.surfaces.mcp.exchanges import Told
 from hyperhive.surfaces.mcp.tools import Tool, Toolbox
 
 INSTRUCTIONS: Final = """\
@@ -83,9 +85,10 @@ class McpServer:
 
     async def handle(self, scope: Any, request: Request, send: Any) -> None:
         """Answer one HTTP request whose scope holds its `Call`."""
-        call = exchanges.tool_call(scope, request.body)
-        if call is not None:
-            await exchanges.answer(self._server, scope, call, send)
+        asked = exchanges.tool_call(scope, request.body)
+        if asked is not None:
+            told = await self._run(scope[SCOPE_KEY], asked.tool, asked.arguments)
+            await exchanges.answer(asked.id, told, send)
         else:
             await self._manager.handle_request(scope, request.receive, send)
 
@@ -98,14 +101,20 @@ class McpServer:
     async def _call_tool(
         self, context: ServerRequestContext[Any], params: CallToolRequestParams
     ) -> CallToolResult:
-        call = _call(context)
-        granted = {tool.name: tool for tool in self._toolbox.granted(call.agent)}
-        tool = granted.get(params.name)
+        told = await self._run(_call(context), params.name, params.arguments)
+        return CallToolResult(
+            content=[TextContent(type="text", text=told.text)],
+            structured_content=None if told.is_error else json.loads(told.text),
+            is_error=told.is_error,
+        )
+
+    async def _run(self, call: Call, name: str, arguments: Mapping[str, Any] | None) -> Told:
+        tool = self._toolbox.tool(call.agent, name)
         if tool is None:
-            return _refused(self._absent(call.agent, params.name, sorted(granted)))
+            return _refused(self._absent(call.agent, name))
         try:
-            given = tool.arguments.model_validate(params.arguments or {})
-            return _answered(await tool.run(call, given))
+            given = tool.arguments.model_validate(arguments or {})
+            return Told(dumps(await tool.run(call, given)))
         except ValidationError as error:
             return _refused(_faults(tool, error))
         except HiveError as error:
@@ -117,7 +126,8 @@ class McpServer:
                 "operator."
             )
 
-    def _absent(self, agent: str, name: str, granted: list[str]) -> str:
+    def _absent(self, agent: str, name: str) -> str:
+        granted = sorted(tool.name for tool in self._toolbox.granted(agent))
         if name in self._toolbox.tools:
             return (
                 f"You are not granted the tool {name!r}: see agents.{agent}.tools. "
@@ -148,14 +158,8 @@ def _described(tool: Tool) -> ToolDescription:
     )
 
 
-def _answered(result: dict[str, Any]) -> CallToolResult:
-    return CallToolResult(
-        content=[TextContent(type="text", text=dumps(result))], structured_content=result
-    )
-
-
-def _refused(sentence: str) -> CallToolResult:
-    return CallToolResult(content=[TextContent(type="text", text=sentence)], is_error=True)
+def _refused(sentence: str) -> Told:
+    return Told(sentence, is_error=True)
 
 
 def _faults(tool: Tool, error: ValidationError) -> str:

@@ -151,9 +151,15 @@ class Toolbox:
 
     def granted(self, agent: str) -> list[Tool]:
         """Give the tools that the declaration grants an agent."""
+        return [tool for name, tool in self.tools.items() if self._grants(agent, name)]
+
+    def tool(self, agent: str, name: str) -> Tool | None:
+        """Give a tool by its name if it is there and granted to the agent."""
+        return self.tools.get(name) if self._grants(agent, name) else None
+
+    def _grants(self, agent: str, name: str) -> bool:
         declared = self._agents.hive.agents.get(agent)
-        allowed = None if declared is None else declared.tools
-        return [tool for name, tool in self.tools.items() if allowed is None or name in allowed]
+        return declared is None or declared.tools is None or name in declared.tools
 
     async def _send(self, call: Call, given: Send) -> dict[str, Any]:
         return await self._messages.send(

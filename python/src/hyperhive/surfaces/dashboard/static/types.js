@@ -70,9 +70,10 @@
  * @property {{by: string, at: number} | null} held the operator wants it stopped
  * @property {string | null} transient what is being done to it just now
  * @property {string | null} model what its next turn uses
+ * @property {string | null} declared_model what the declaration says
  * @property {{tokens: number, window: number | null} | null} context
  * @property {{differences: string[], remarks: string[]} | null} probe what its box found out about itself
- * @property {number | null} bytes what its files take
+ * @property {number | null} bytes what its files took when they were last measured
  *
  * @typedef {object} Alert
  * @property {string} key

@@ -87,6 +87,8 @@ export function apply(agents, event, messages) {
       return changed(agents, name, ({ pauses }) => ({ pauses: without(pauses, event.data.cause) }));
     case "agent_model_changed":
       return changed(agents, name, () => ({ model: event.data.model }));
+    case "agent_measured":
+      return changed(agents, name, () => ({ bytes: event.data.bytes }));
     case "transient_set":
       return changed(agents, name, () => ({ transient: event.data.action }));
     case "transient_cleared":

@@ -34,6 +34,8 @@ export function apply(hive, event) {
       const { rollout } = event.data;
       return { ...hive, rollout: rollout?.phase === "finished" ? null : rollout };
     }
+    case "day_began":
+      return { ...hive, spent_today_usd: event.data.spent_today_usd };
     case "turn_ended": {
       const cost = event.data.usage?.cost_usd;
       return cost ? { ...hive, spent_today_usd: hive.spent_today_usd + cost } : hive;

@@ -104,11 +104,20 @@ function agentCard(first, store) {
       showSince(turnSince, agent.turn?.started_at ?? null);
       showMarks(agentMarks(agent));
       context.update(agent.context);
-      const facts = [agent.driver, agent.model, agent.runtime, typeof agent.bytes === "number" && sized(agent.bytes)];
+      const size = typeof agent.bytes === "number" && sized(agent.bytes);
+      const facts = [agent.driver, modelOf(agent), agent.runtime, size];
       box.textContent = facts.filter(Boolean).join(" · ");
       controls.update(agent);
     },
   };
+}
+
+/**
+ * @param {import("../types.js").Agent} agent
+ * @returns {string | null} the model it uses, and beside it the declared one where that is another
+ */
+function modelOf({ model, declared_model: declared }) {
+  return model === null || model === declared ? model : `${model} (declared: ${declared ?? "none"})`;
 }
 
 /**
