@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -218,6 +219,35 @@ print(json.dumps([told, sorted(os.listdir(sys.argv[1]))]))
 """
     told = await boxes.tells("alice", script, str(prefix), programs=("some-cli", "nothing-of-that"))
     assert told == ["42", ["bin", "lib"]]
+
+
+async def test_a_drivers_program_in_the_hosts_tmp_is_shown(boxes: Boxes) -> None:
+    program = a_program(boxes.directory)
+    script = "import json, subprocess, sys; print(json.dumps(subprocess.call(sys.argv[1])))"
+    assert await boxes.tells("alice", script, str(program), programs=(str(program),)) == 42
+
+
+async def test_what_lies_where_a_box_has_a_link_is_refused_by_name_with_a_remedy(
+    boxes: Boxes,
+) -> None:
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as place:
+        program = a_program(Path(place))
+        shown = Mount(Path("/etc/hosts"), Path("/var/tmp/hosts"))
+        for declared in ({"programs": (str(program),)}, {"mounts": (shown,)}):
+            with pytest.raises(UnavailableError) as refused:
+                await boxes.runtime.start(boxes.spec("alice", *SLEEPER, **declared))
+            path = program if "programs" in declared else shown.mount_point
+            assert f"{path} is needed in the box, whose /var/tmp is a link" in refused.value.detail
+            assert "Keep it elsewhere" in refused.value.remedy
+    assert await boxes.runtime.observe() == {}
+
+
+def a_program(directory: Path) -> Path:
+    directory.chmod(0o755)
+    program = directory / "answer"
+    program.write_text("#!/bin/sh\nexit 42\n")
+    program.chmod(0o755)
+    return program
 
 
 async def test_a_program_that_is_missing_is_the_reason_of_the_failure(boxes: Boxes) -> None:

@@ -2,12 +2,13 @@
 
 Every process started here is kept and ended by its id. What a server or a harness started in its
 turn is found by the hive's directory, which no other hive has, in its environment or on its
-command line.
+command line, and what runs in a box by its descent from the process that holds the box together.
 """
 
 import contextlib
 import json
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -26,14 +27,15 @@ from hyperhive.client import AgentClient, OperatorClient
 from hyperhive.client.answers import MessageDetail
 from hyperhive.domain.errors import HiveError
 from hyperhive.domain.paths import HivePaths
-from hyperhive.runtimes import environment
+from hyperhive.runtimes import environment, processes
+from tests.demos import Player
 
 T = TypeVar("T")
 
 WAIT_SECONDS: Final = 30.0
 """How long a test waits for what should take a moment: the machine may be doing other things."""
 _POLL_SECONDS: Final = 0.01
-_SERVER: Final = (sys.executable, "-P", "-m", "hyperhive.cli.main")
+_COMMAND: Final = ("-P", "-m", "hyperhive.cli.main")
 _BRIDGE: Final = (sys.executable, "-P", "-m", "hyperhive.harness.bridge")
 
 
@@ -116,16 +118,24 @@ def result_of(answer: "Future[dict[str, Any]]", seconds: float = WAIT_SECONDS) -
 class HiveOfProcesses:
     """A declared hive in a directory of its own; leave the block and nothing of it is left.
 
-    ``drivers`` gives each agent's driver as a TOML table; the first agent is the manager. What
-    the processes wrote is in ``output``, and printed when the block is left by an error.
+    ``drivers`` gives each agent's driver as a TOML table; the first agent is the manager. With a
+    ``player`` the server runs as that user and its agents in boxes of bubblewrap; ``settings`` are
+    further tables of the declaration. What the processes wrote is in ``output``, and printed when
+    the block is left by an error.
     """
 
-    def __init__(self, drivers: Mapping[str, str]) -> None:
+    def __init__(
+        self, drivers: Mapping[str, str], *, player: Player | None = None, settings: str = ""
+    ) -> None:
         # Short, because the path of a socket has room for 107 bytes.
         self.directory = Path(tempfile.mkdtemp(prefix="faults-"))
         self.paths = HivePaths(self.directory / "state", self.directory / "run")
         self.config = self.directory / "hive.toml"
-        self.config.write_text(self._declaration(drivers))
+        self.player = player if player is not None else Player()
+        self._runtime = "process" if player is None else "bubblewrap"
+        if self.player.user is not None:
+            os.chown(self.directory, pwd.getpwnam(self.player.user).pw_uid, -1)
+        self.declare(drivers, settings)
         self.output = self.directory / "output"
         self._started: list[subprocess.Popen[bytes]] = []
         self._bridges: list[Bridge] = []
@@ -153,11 +163,30 @@ class HiveOfProcesses:
 
     def serve(self) -> subprocess.Popen[bytes]:
         """Start the server alone."""
-        return self.run([*_SERVER, "--config", str(self.config), "serve"])
+        return self.command("serve")
 
     def up(self) -> subprocess.Popen[bytes]:
         """Start the server with the agents."""
-        return self.run([*_SERVER, "--config", str(self.config), "up"])
+        return self.command("up")
+
+    def command(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start ``hyperhive`` for this hive, as whoever runs it."""
+        start = [self.player.python, *_COMMAND, "--config", str(self.config), *arguments]
+        return self.run(start, **self.identity())
+
+    def identity(self) -> dict[str, Any]:
+        """Say as whom a process of the server is started, in the words of `run`."""
+        user = self.player.user
+        if user is None:
+            return {}
+        own = {"HOME": str(self.directory), "PYTHONDONTWRITEBYTECODE": "1"}
+        return {"env": {**os.environ, **own}, "user": user}
+
+    def declare(self, drivers: Mapping[str, str], settings: str = "") -> None:
+        """Write the declaration, at once, so that nobody reads half of it."""
+        new = self.config.with_suffix(".new")
+        new.write_text(self._declaration(drivers, settings))
+        new.replace(self.config)
 
     def harness(self, agent: str) -> subprocess.Popen[bytes]:
         """Start an agent's harness as a service manager would, in a session of its own."""
@@ -192,6 +221,7 @@ class HiveOfProcesses:
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         session: bool = False,
+        user: str | None = None,
     ) -> subprocess.Popen[bytes]:
         """Start a process that is ended with the hive."""
         with self.output.open("ab") as output:
@@ -203,6 +233,9 @@ class HiveOfProcesses:
                 stdout=output,
                 stderr=output,
                 start_new_session=session,
+                user=user,
+                group=None if user is None else pwd.getpwnam(user).pw_gid,
+                extra_groups=None if user is None else [],
             )
         self._started.append(process)
         return process
@@ -256,20 +289,28 @@ class HiveOfProcesses:
             lambda: path.read_text().strip() if path.exists() else "", f"{agent} writes {name}"
         )
 
+    def note_of(self, agent: str) -> dict[str, Any] | None:
+        """Read the note of an agent's box; ``None`` where there is none."""
+        try:
+            found: dict[str, Any] = json.loads((self.paths.records / f"{agent}.json").read_bytes())
+        except (OSError, ValueError):
+            return None
+        return found
+
     def harness_of(self, agent: str) -> int:
         """Wait for the harness that ``up`` runs for an agent, and give its process."""
-        mark = f"HYPERHIVE_AGENT={agent}".encode()
 
         def find() -> int | None:
-            for pid in self.processes():
-                with contextlib.suppress(OSError):
-                    line = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-                    variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-                    if b"hyperhive.harness" in line and mark in variables:
-                        return pid
-            return None
+            note = self.note_of(agent)
+            pid = int(note.get("harness_pid") or note["pid"]) if note is not None else 0
+            return pid if pid and is_alive(pid) else None
 
         return until(find, f"the harness of {agent} runs")
+
+    def family_of(self, agent: str) -> set[int]:
+        """Find all that lives in an agent's box, and what holds the box together."""
+        note = self.note_of(agent)
+        return _family({int(note["pid"])}) if note is not None and note["pid"] else set()
 
     def kill(self, pid: int, number: signal.Signals) -> None:
         """Send a signal to a process of this hive, and to no other."""
@@ -286,7 +327,7 @@ class HiveOfProcesses:
                     told = (entry / "environ").read_bytes() + (entry / "cmdline").read_bytes()
                     if mark in told and is_alive(int(entry.name)):
                         found.add(int(entry.name))
-        return found
+        return _family(found)
 
     def sockets(self) -> list[Path]:
         """Find the sockets that lie about."""
@@ -305,17 +346,29 @@ class HiveOfProcesses:
                 os.kill(pid, signal.SIGKILL)
         return not left
 
-    def _declaration(self, drivers: Mapping[str, str]) -> str:
+    def _declaration(self, drivers: Mapping[str, str], settings: str) -> str:
         lines = [
             'name = "faults"',
             f'stateDir = "{self.paths.state_dir}"',
             f'runDir = "{self.paths.run_dir}"',
             "operator = { port = 0 }",
+            settings,
         ]
         for name, driver in drivers.items():
             role = "worker" if name != next(iter(drivers)) else "manager"
             lines += [f"[agents.{name}]", f'role = "{role}"', f"driver = {driver}"]
+            lines += [f'runtime = "{self._runtime}"']
         return "\n".join(lines) + "\n"
+
+
+def _family(pids: set[int]) -> set[int]:
+    """Add the living processes that descend from some."""
+    parents = processes.parents()
+    found, fresh = set(pids), set(pids)
+    while fresh:
+        fresh = {pid for pid, parent in parents.items() if parent in fresh} - found
+        found |= fresh
+    return {pid for pid in found if is_alive(pid)}
 
 
 class Follower:

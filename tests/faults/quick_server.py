@@ -4,12 +4,14 @@ Nine tenths of a server's start is importing it, and to be killed while importin
 one process imports it once and forks each server from there. From the fork on, it is
 ``hyperhive serve`` and nothing else, and it is killed like any other process.
 
-``python -m tests.faults.quick_server DECLARATION`` reads ``start`` and ``reap PID`` from standard
-input and answers each with a line: the new process's id, or the status of the one that ended.
+``python -m tests.faults.quick_server DECLARATION [up]`` reads ``start`` and ``reap PID`` from
+standard input and answers each with a line: the new process's id, or the status of the one that
+ended. With ``up`` each server also runs the agents; their boxes outlive it.
 """
 
 import gc
 import os
+import pwd
 import subprocess
 import sys
 import traceback
@@ -21,16 +23,23 @@ from tests.faults.hives import HiveOfProcesses, is_alive
 class QuickServer:
     """Starts and kills servers of one hive, one at a time."""
 
-    def __init__(self, hive: HiveOfProcesses) -> None:
+    def __init__(self, hive: HiveOfProcesses, *, with_agents: bool = False) -> None:
         self.pid = 0
+        identity = hive.identity()
+        user = identity.get("user")
+        modes = ["up"] if with_agents else []
         with hive.output.open("ab") as output:
             self._starter = subprocess.Popen(
-                [sys.executable, "-m", "tests.faults.quick_server", str(hive.config)],
+                [hive.player.python, "-m", "tests.faults.quick_server", str(hive.config), *modes],
                 cwd=Path(__file__).resolve().parents[2],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=output,
                 bufsize=0,
+                env=identity.get("env"),
+                user=user,
+                group=None if user is None else pwd.getpwnam(user).pw_gid,
+                extra_groups=None if user is None else [],
             )
         self._ask("ready")
 
@@ -62,9 +71,11 @@ class QuickServer:
         return int(self._starter.stdout.readline())
 
 
-def main(declaration: Path) -> None:
+def main(declaration: Path, *, with_agents: bool) -> None:
     """Start servers on request until standard input ends."""
     from hyperhive import bootstrap
+
+    serve = bootstrap.up if with_agents else bootstrap.serve
 
     gc.freeze()
     for line in iter(sys.stdin.readline, ""):
@@ -74,7 +85,7 @@ def main(declaration: Path) -> None:
         elif verb == "start":
             answer = os.fork()
             if answer == 0:
-                _serve(bootstrap.serve, declaration)
+                _serve(serve, declaration)
         else:
             answer = os.waitstatus_to_exitcode(os.waitpid(int(pid), 0)[1])
         sys.stdout.write(f"{answer}\n")
@@ -86,7 +97,7 @@ def _serve(serve: object, declaration: Path) -> None:
     try:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(2, 1)
-        status = serve(declaration)  # type: ignore[operator]  # bootstrap.serve
+        status = serve(declaration)  # type: ignore[operator]  # of bootstrap
     except BaseException:  # noqa: BLE001 - told to whoever reads the output
         traceback.print_exc()
     finally:
@@ -94,4 +105,4 @@ def _serve(serve: object, declaration: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), with_agents=sys.argv[2:] == ["up"])

@@ -1,12 +1,14 @@
 """Kills a hive's server under load, again and again, and checks that nothing was lost.
 
-    python -m tests.faults.soak --cycles 1000 [--seed 7]
+    python -m tests.faults.soak --cycles 1000 [--seed 7] [--boxes]
 
+With ``--boxes`` two of the agents live in boxes of bubblewrap, which outlive the servers.
 Prints what it found as JSON, and exits with 1 if anything is wrong. The seed decides what is sent
 and when the server is killed; the machine decides the rest.
 """
 
 import argparse
+import functools
 import json
 import logging
 import random
@@ -19,9 +21,11 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Final
 
+from tests.demos import Player, boxed_player
 from tests.faults.hives import Follower, HiveOfProcesses
 from tests.faults.quick_server import QuickServer
-from tests.faults.storm import EVERYONE, IDLE, Storm, faults
+from tests.faults.storm import Storm, drivers, faults
+from tests.walls import open_directory
 
 KILLED_AT_START: Final = 0.2
 """The share of servers that are killed before they have answered anybody."""
@@ -30,7 +34,9 @@ KILLED_AT_ANSWER: Final = 0.5
 must then be on disk already."""
 START_SECONDS: Final = 0.15
 LIFE_SECONDS: Final = 0.6
-CALM_SECONDS: Final = 30.0
+BOXED_LIFE_SECONDS: Final = 2.0
+"""Boxes need a little to find a server again, and shall work when it is killed."""
+CALM_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,22 +58,32 @@ class Report:
     faults: list[str]
 
 
-def run(seed: int, cycles: int, tell: Callable[[str], object] = lambda _line: None) -> Report:
-    """Run one storm through ``cycles`` kills, and say what came of it."""
+def run(
+    seed: int,
+    cycles: int,
+    tell: Callable[[str], object] = lambda _line: None,
+    *,
+    player: Player | None = None,
+) -> Report:
+    """Run one storm through ``cycles`` kills, and say what came of it.
+
+    With a ``player`` the agents with a harness live in that user's boxes.
+    """
     chance = random.Random(seed)
+    longest = LIFE_SECONDS if player is None else BOXED_LIFE_SECONDS
     began = time.monotonic()
     starts: list[float] = []
     at_start = 0
-    with HiveOfProcesses(dict.fromkeys(EVERYONE, IDLE)) as hive:
-        server = QuickServer(hive)
+    with HiveOfProcesses(drivers(boxed=player is not None), player=player) as hive:
+        server = QuickServer(hive, with_agents=player is not None)
         follower = Follower(hive)
         _start(hive, server)
         follower.start()
-        with Storm(hive, seed) as storm:
+        with Storm(hive, seed, boxed=player is not None) as storm:
             for cycle in range(cycles):
-                _live(chance.uniform(0.0, LIFE_SECONDS))
+                _live(chance.uniform(0.0, longest))
                 if chance.random() < KILLED_AT_ANSWER:
-                    storm.ledger.wait_for_news(LIFE_SECONDS)
+                    storm.ledger.wait_for_news(longest)
                 server.signal(signal.SIGKILL)
                 server.start()
                 if chance.random() < KILLED_AT_START:
@@ -130,9 +146,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults.soak", description=__doc__)
     parser.add_argument("--cycles", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
+    parser.add_argument("--boxes", action="store_true")
     given = parser.parse_args()
     logging.getLogger("hyperhive").addHandler(logging.NullHandler())
-    report = run(given.seed, given.cycles, lambda line: sys.stderr.write(f"{line}\n"))
+    with open_directory() as directory:
+        player = boxed_player(directory) if given.boxes else None
+        tell = functools.partial(print, file=sys.stderr)
+        report = run(given.seed, given.cycles, tell, player=player)
     sys.stdout.write(json.dumps(asdict(report), indent=2) + "\n")
     return 1 if report.faults else 0
 

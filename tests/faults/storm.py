@@ -2,7 +2,8 @@
 
 Senders write over agents' sockets, each message under a key, and repeat it until it is accepted.
 Two agents are received for by hand, with acks; two by the real loop of a harness, whose driver
-here works in this process, receives more within its turns and fails now and then. Kill the server
+here works in this process, receives more within its turns and fails now and then; or they live in
+boxes, and a program of theirs writes down what it was woken with. Kill the server
 whenever you like; `Storm.calm` then waits until everything that was accepted is settled, and
 `faults` compares what was accepted, what arrived and what the database says.
 """
@@ -41,8 +42,35 @@ IN_FLIGHT_MAX: Final = 60
 """Senders pause while so many accepted messages have not arrived, so that all of them work."""
 BROADCAST_SHARE: Final = 0.1
 FAILING_SHARE: Final = 0.1
+PATIENCE_SECONDS: Final = 120.0
+"""Servers that are killed all the time may leave a call that waits without an answer for long."""
 _PAUSE_SECONDS: Final = 0.02
 IDLE: Final = '{ kind = "command", command = ["true"] }'
+_FILE: Final = "arrived"
+_BOXED: Final = rf"""
+import json, random, re, sys
+prompt = sys.stdin.read()
+head = re.search(r"^Message (\d+) from (\S+), .*:$", prompt, re.M)
+again = re.search(r"^This is delivery attempt (\d+):", prompt, re.M)
+mark = re.search(r"^(--- [0-9a-f]+)$", prompt, re.M).group(1)
+body = prompt.split(mark + "\n")[1][:-1]
+attempt = int(again.group(1)) if again else 1
+told = [int(head.group(1)), head.group(2), body, attempt, again is not None]
+with open("{_FILE}", "a") as file:
+    file.write(json.dumps(told) + "\n")
+sys.exit(again is None and random.random() < {FAILING_SHARE})
+"""
+"""What runs in a box: notes what it was woken with, and fails now and then, never twice."""
+
+
+def drivers(*, boxed: bool) -> dict[str, str]:
+    """Give the drivers of a hive for a storm, as `HiveOfProcesses` takes them."""
+    noting = f"""{{ kind = "command", command = ["python3", "-S", "-E", "-c", '''{_BOXED}'''] }}"""
+    if not boxed:
+        return dict.fromkeys(EVERYONE, IDLE)
+    # No box may take what is received by hand.
+    by_hand = dict.fromkeys(BY_HAND, f"{IDLE}\nenable = false")
+    return dict.fromkeys(BY_HARNESS, noting) | by_hand
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +144,7 @@ class Ledger:
 class Storm:
     """The clients of one hive; use it as a context manager."""
 
-    def __init__(self, hive: HiveOfProcesses, seed: int) -> None:
+    def __init__(self, hive: HiveOfProcesses, seed: int, *, boxed: bool = False) -> None:
         self.ledger = Ledger()
         self._hive = hive
         self._seed = seed
@@ -125,7 +153,10 @@ class Storm:
         self._no_more_receiving = threading.Event()
         self._senders = [self._thread(self._send, name) for name in EVERYONE]
         self._receivers = [self._thread(self._receive, name) for name in BY_HAND]
-        self._receivers.append(self._thread(self._run_harnesses, "harnesses"))
+        if boxed:
+            self._receivers += [self._thread(self._read_box, name) for name in BY_HARNESS]
+        else:
+            self._receivers.append(self._thread(self._run_harnesses, "harnesses"))
 
     def __enter__(self) -> "Storm":
         # Servers here live for half a second; clients that back off as they should would sleep.
@@ -205,6 +236,22 @@ class Storm:
                     self.ledger.arrive(receiver, got["messages"])
                     client.ack([each["id"] for each in got["messages"]])
 
+    def _read_box(self, receiver: str) -> None:
+        """Follow what an agent in a box writes down."""
+        path, known = self._hive.file(receiver, _FILE), 0
+        while True:
+            # What was written when the storm ends is still read.
+            is_over = self._no_more_receiving.wait(_PAUSE_SECONDS)
+            text = path.read_text() if path.exists() else ""
+            lines = text[: text.rfind("\n") + 1].splitlines()
+            told = [json.loads(line) for line in lines[known:]]
+            known = len(lines)
+            if told:
+                names = ("id", "from", "body", "attempt", "redelivered")
+                self.ledger.arrive(receiver, [dict(zip(names, each, strict=True)) for each in told])
+            if is_over:
+                return
+
     def _run_harnesses(self, _name: str) -> None:
         asyncio.run(self._harnesses())
 
@@ -244,7 +291,7 @@ class Storm:
         return TurnResult(TurnOutcome.OK)
 
     def _client(self, agent: str, *, turn: int | None = None) -> AgentClient:
-        return self._hive.agent(agent, turn=turn)
+        return self._hive.agent(agent, turn=turn, patience_seconds=PATIENCE_SECONDS)
 
 
 def faults(ledger: Ledger, database: Path) -> list[str]:

@@ -17,6 +17,7 @@ from typing import Final
 from hyperhive.domain import confinement
 from hyperhive.domain.actors import Role
 from hyperhive.domain.confinement import box_state
+from hyperhive.domain.errors import UnavailableError
 from hyperhive.domain.instances import BoxSpec
 from hyperhive.runtimes.closures import SYSTEM, Closure
 from hyperhive.runtimes.environment import Places
@@ -26,6 +27,8 @@ SCRATCH_BYTES: Final = 512 * 1024 * 1024
 """Room in each of the two file systems in memory, ``/tmp`` and ``/dev/shm``."""
 
 _SCRATCH: Final = ("/tmp", "/dev/shm")  # noqa: S108 - the box's own
+_LINK: Final = Path("/var/tmp")  # noqa: S108 - the box's own
+"""A link to the first of these: nothing can be mounted below a link."""
 _ETC: Final = (
     "alternatives",
     "ca-certificates",
@@ -132,7 +135,8 @@ def places(agent: str) -> Places:
 def arrange(spec: BoxSpec, user: User, closure: Closure, stack: ExitStack) -> Arrangement:
     """Say what the box sees; what was opened for it is closed with ``stack``.
 
-    Raises `OSError` where a directory of the hive is missing, a link, or within a program's own.
+    Raises `OSError` where a directory of the hive is missing, a link, or within a program's own,
+    and `UnavailableError` where something is to be shown that a box has no place for.
     """
     made = Arrangement(stack)
     _refuse_overlap(spec, closure)
@@ -172,7 +176,7 @@ def show_system(made: Arrangement, user: User, host_name: str) -> None:
     made.add("--proc", "/proc", "--dev", "/dev")
     for scratch in _SCRATCH:
         made.add("--perms", "1777", "--size", SCRATCH_BYTES, "--tmpfs", scratch)
-    made.add("--remount-ro", "/dev", "--symlink", _SCRATCH[0], "/var/tmp")  # noqa: S108 - the box's
+    made.add("--remount-ro", "/dev", "--symlink", _SCRATCH[0], _LINK)
 
 
 def show_programs(made: Arrangement, closure: Closure) -> None:
@@ -213,6 +217,15 @@ def _refuse_overlap(spec: BoxSpec, closure: Closure) -> None:
         for seen in confinement.BOX_PATHS:
             if path.is_relative_to(seen):
                 raise OSError(f"{path} is needed in the box, which has a {seen} of its own")
+    links = (place for place, _ in closure.links)
+    points = (mount.mount_point for mount in spec.confinement.mounts)
+    for path in (*closure.paths, *links, *points):
+        if path.is_relative_to(_LINK):
+            raise UnavailableError(
+                f"{path} is needed in the box, whose {_LINK} is a link to its own {_SCRATCH[0]}.",
+                f"Keep it elsewhere, such as in /opt or /usr/local; nothing below {_LINK} can be "
+                "shown to a box.",
+            )
 
 
 def _show_as_it_is(made: Arrangement, directory: Path) -> None:
