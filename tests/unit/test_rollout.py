@@ -111,6 +111,19 @@ def test_a_manager_that_does_not_become_ready_is_reported_and_the_others_start()
     assert "queen" in rollout.failed
 
 
+@pytest.mark.parametrize("state", [AgentState.STOPPED, AgentState.CRASHED])
+def test_nobody_waits_for_an_agent_that_only_the_operator_can_start(state: AgentState) -> None:
+    rollout, _ = played(a_rollout(("queen", "alice")), at_rest(), now=0)
+    agents = renewed(at_rest(), "queen")
+    rollout, _ = played(rollout, agents, now=1)
+
+    rollout, steps = played(rollout, agents | {"alice": Seen(state, None)}, now=2)
+
+    assert rollout.phase is Phase.FINISHED
+    assert state.value in rollout.failed["alice"]
+    assert steps[-1] == Digest()
+
+
 def test_a_rollout_without_the_manager_tells_it_and_leaves_it_alone() -> None:
     rollout, steps = played(a_rollout(("alice",)), at_rest(), now=1)
 

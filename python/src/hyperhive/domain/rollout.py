@@ -17,6 +17,10 @@ from typing import assert_never
 from hyperhive.domain.agents import CONNECTED, AgentState
 
 
+_GIVEN_UP = frozenset({AgentState.STOPPED, AgentState.CRASHED})
+"""What only the operator ends, so nobody waits for it: a hold, a crash loop."""
+
+
 class Phase(StrEnum):
     """How far a rollout is."""
 
@@ -205,7 +209,7 @@ def _returned(
         if is_new and seen is not None and seen.state in CONNECTED:
             restarted.append(name)
             steps.append(Back(name))
-        elif seen is None or now >= each.deadline:
+        elif seen is None or seen.state in _GIVEN_UP or now >= each.deadline:
             failed[name] = _failure(seen)
             steps.append(Back(name, failed[name]))
         else:
@@ -218,4 +222,6 @@ def _returned(
 def _failure(seen: Seen | None) -> str:
     if seen is None:
         return "it is no longer declared"
+    if seen.state in _GIVEN_UP:
+        return f"it is {seen.state.value} until it is started again"
     return f"it was not ready in time; it is {seen.state.value}"
