@@ -229,7 +229,7 @@ def test_killed_while_it_is_being_stopped_it_stays_stopped_until_it_is_started(
     comes(hive, "stubborn", "stopped")
     all_end(box)
     message = is_given_back(hive, number)
-    assert (message["attempts"], message["redelivered"]) == (1, True)
+    assert (message["attempts"], message["redelivered"]) == (0, True)
     assert hive.note_of("stubborn") is None
     hive.file("stubborn", "go").touch()
     with hive.operator() as operator:

@@ -122,3 +122,20 @@ async def test_a_state_whose_commit_fails_is_not_remembered(tmp_path: Path) -> N
         assert desk.agents.state_of("alice") is AgentState.STOPPED
         await desk.agents.set_state("alice", AgentState.READY)
         assert desk.agents.state_of("alice") is AgentState.READY
+
+
+@pytest.mark.parametrize(
+    ("state", "attempts"),
+    [(AgentState.STOPPING, 0), (AgentState.BUSY, 1), (AgentState.DRAINING, 1)],
+)
+async def test_a_turn_whose_box_the_hive_itself_ends_counts_no_attempt(
+    tmp_path: Path, state: AgentState, attempts: int
+) -> None:
+    async with a_desk(tmp_path) as desk:
+        number = await desk.send("queen", "alice")
+        await desk.turn("alice")
+        await desk.agents.set_state("alice", state)
+        await desk.sessions.goodbye(desk.open_sessions["alice"])
+
+        message = await desk.messages.show(number)
+    assert (message["attempts"], message["redelivered"]) == (attempts, True)

@@ -116,6 +116,8 @@ class Sessions:
     async def goodbye(self, session: Session) -> None:
         """End a session whose connection has ended; what its turn held goes back at once.
 
+        It is no attempt where the hive itself is ending the box, however hard it has to.
+
         That it is away is shown at once, too, but for a harness without a turn: that one may be
         about to say hello again, and is given `BLINK_SECONDS` for it.
         """
@@ -125,9 +127,10 @@ class Sessions:
 
         def end_turns(work: Writing) -> bool:
             running = turns.open_turns(work, session.agent)
-            for row in running:
-                finish(work, row, TurnOutcome.DIED, "the connection to its harness was lost")
             state = _state(work, session.agent)
+            ended = TurnOutcome.DRAINED if state in _EXPECTED else TurnOutcome.DIED
+            for row in running:
+                finish(work, row, ended, "the connection to its harness was lost")
             if not running and state in _IDLE:
                 return True
             if state not in _EXPECTED:
