@@ -13,8 +13,10 @@ from hyperhive.store.transaction import Writing, dumps
 _k = tables.request_key.c
 
 # Every send of an agent has a key, so these are built once, like those of the messages.
-_FIND: Final = select(_k.fingerprint, _k.result_json, _k.at).where(
-    _k.actor == bindparam("of_actor"), _k.key == bindparam("named")
+_FIND: Final = engine.prepared(
+    select(_k.fingerprint, _k.result_json, _k.at).where(
+        _k.actor == bindparam("of_actor"), _k.key == bindparam("named")
+    )
 )
 _FORGET: Final = delete(tables.request_key).where(
     _k.actor == bindparam("of_actor"), _k.key == bindparam("named")
