@@ -1,7 +1,15 @@
-# services.hyperhive. What it does so far, and what it does not: README.md in this directory.
+# services.hyperhive: a hive of AI coding agents, each in a container of its own. README.md says
+# which file answers which question.
 {
   imports = [
+    ./assertions.nix
+    ./containers.nix
+    ./deploy.nix
+    ./network.nix
     ./options.nix
+    ./polkit.nix
+    ./renamed.nix
     ./service.nix
+    ./storage.nix
   ];
 }

@@ -1,4 +1,4 @@
-# The server, from what options.nix lets an admin say.
+# The server: the user it is, the unit that runs it, and the declaration it reads.
 {
   config,
   lib,
@@ -6,12 +6,20 @@
   ...
 }:
 let
-  inherit (lib) getExe mkIf;
+  inherit (lib)
+    concatStringsSep
+    getExe
+    mapAttrsToList
+    mkIf
+    optional
+    ;
 
   cfg = config.services.hyperhive;
   user = "hyperhive";
+  containers = import ./names.nix { inherit lib; };
+  secrets = import ./secrets.nix { inherit lib; } cfg;
 
-  rendered = (pkgs.formats.json { }).generate "hive.json" cfg.settings;
+  rendered = (pkgs.formats.json { }).generate "hive.json" cfg.declaration;
 
   # The check runs where the file is made, so that no switch can reach a declaration it refuses.
   checked = pkgs.runCommand "hive.json" { } ''
@@ -19,12 +27,14 @@ let
     cp ${rendered} $out
   '';
 
-  directory = mode: {
-    d = {
-      inherit mode user;
-      group = user;
-    };
-  };
+  # What a switch made of each agent: its system, and how its container is started.
+  changed = mapAttrsToList (
+    name: _:
+    let
+      container = config.containers.${containers.container name};
+    in
+    concatStringsSep " " ([ "${container.path}" ] ++ container.extraFlags)
+  ) (lib.filterAttrs (_: agent: agent.enable) cfg.agents);
 in
 {
   config = mkIf cfg.enable {
@@ -33,36 +43,90 @@ in
 
     users.users.${user} = {
       isSystemUser = true;
+      uid = cfg.uid;
       group = user;
-      home = cfg.settings.stateDir;
+      home = toString cfg.stateDir;
+      description = "Hyperhive";
     };
-    users.groups.${user} = { };
+    # Whoever is in the group has the operator's authority: the admin socket asks for no login.
+    users.groups.${user}.gid = cfg.uid;
 
-    # systemd empties a RuntimeDirectory when the unit stops; the sockets' directories must stay,
-    # or a box that has one of them mounted keeps an empty one for ever.
-    systemd.tmpfiles.settings."10-hyperhive" = {
-      ${cfg.settings.stateDir} = directory "0750";
-      ${cfg.settings.runDir} = directory "0755";
-    };
+    networking.firewall.allowedTCPPorts = optional cfg.operator.openFirewall cfg.operator.port;
 
     systemd.services.hyperhive = {
       description = "Hyperhive, the control plane of a hive of agents";
       wantedBy = [ "multi-user.target" ];
-      after = [ "network.target" ];
-      restartTriggers = [ checked ];
+      wants = [ "network-online.target" ];
+      after = [
+        "network-online.target"
+        "polkit.service"
+        "systemd-machined.service"
+      ];
+      unitConfig.RequiresMountsFor = [
+        (toString cfg.stateDir)
+        (toString cfg.runDir)
+      ];
 
-      serviceConfig = import ./hardening.nix // {
-        ExecStart = "${getExe cfg.package} serve --config /etc/hyperhive/hive.json";
-        User = user;
-        Group = user;
-        UMask = "0007";
-        ReadWritePaths = [
-          cfg.settings.stateDir
-          cfg.settings.runDir
-        ];
-        Restart = "on-failure";
-        RestartSec = 2;
-      };
+      # A switch that changes what is declared, or a container's system, is a reload: the server
+      # then restarts in order what changed. Only another package or unit restarts the server, and
+      # the containers go on meanwhile.
+      reloadTriggers = [ checked ] ++ changed;
+      # What the server reads only when it starts.
+      restartTriggers = [
+        (builtins.toJSON { inherit (cfg.declaration) operator; })
+        (builtins.toJSON cfg.retention)
+      ];
+      # What a container holds open meanwhile waits for seconds, not for the rest of the switch.
+      stopIfChanged = false;
+
+      path = [
+        config.systemd.package
+        pkgs.git
+      ];
+
+      serviceConfig =
+        import ./hardening.nix
+        // secrets.serviceConfig
+        // {
+          Type = "notify";
+          ExecStart = "${getExe cfg.package} serve --config /etc/hyperhive/hive.json";
+          ExecReload = "${pkgs.coreutils}/bin/kill -HUP $MAINPID";
+          Restart = "on-failure";
+          RestartSec = 2;
+          TimeoutStartSec = 120;
+          TimeoutStopSec = 30;
+          LimitNOFILE = 65536;
+
+          User = user;
+          Group = user;
+          # Reads what the containers print. The group may read the whole journal: systemd knows no
+          # smaller permission for the lines of some units.
+          SupplementaryGroups = [ "systemd-journal" ];
+          ReadWritePaths = [
+            (toString cfg.stateDir)
+            (toString cfg.runDir)
+          ];
+
+          DeviceAllow = [ "" ];
+          DevicePolicy = "closed";
+          MemoryDenyWriteExecute = true;
+          PrivateMounts = true;
+          PrivateTmp = true;
+          ProcSubset = "pid";
+          ProtectHome = true;
+          RemoveIPC = true;
+          # The page and the forge are TCP; agents, systemd and the command line are Unix sockets.
+          RestrictAddressFamilies = [
+            "AF_INET"
+            "AF_INET6"
+            "AF_UNIX"
+          ];
+          SystemCallFilter = [
+            "@system-service"
+            "~@privileged @resources"
+          ];
+          SystemCallErrorNumber = "EPERM";
+        };
     };
   };
 }

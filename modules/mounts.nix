@@ -1,0 +1,65 @@
+# How systemd-nspawn shows the hive to an agent: the same paths for everyone. Pure.
+#
+# nixos-containers' own bindMounts cannot say `idmap`, without which nobody in a user namespace owns
+# what is mounted. The number of the agent's user is the one of the host's `hyperhive`.
+{ lib }:
+cfg:
+let
+  inherit (lib) attrNames optional optionals;
+
+  state = toString cfg.stateDir;
+  run = toString cfg.runDir;
+
+  bind =
+    isReadOnly: hostPath: mountPoint:
+    "--bind${if isReadOnly then "-ro" else ""}=${hostPath}:${mountPoint}:idmap";
+  writable = bind false;
+  readOnly = bind true;
+
+  ofManager =
+    name:
+    [
+      (readOnly "${state}/agents" "/agents")
+      (readOnly "${state}/applied" "/applied")
+    ]
+    ++ optionals (cfg.manager.stateAccess == "read-write") (
+      map (other: writable "${state}/agents/${other}/state" "/agents/${other}/state") (
+        lib.remove name (attrNames cfg.agents)
+      )
+    );
+
+  isInStore = path: lib.hasPrefix "${builtins.storeDir}/" "${path}";
+in
+rec {
+  ofEveryone = name: [
+    (writable "${state}/agents/${name}/state" "/agents/${name}/state")
+    (writable "${state}/shared" "/shared")
+    (readOnly "${state}/docs" "/docs")
+    (writable "${state}/homes/${name}" "/home/agent")
+    (readOnly "${run}/agents/${name}" "/run/hyperhive")
+  ];
+
+  # The manager proposes what is in there; the agent itself only reads it.
+  ofSpawned =
+    name: ofEveryone name ++ [ (readOnly "${state}/agents/${name}/config" "/agents/${name}/config") ];
+
+  ofDeclared =
+    name: agent:
+    optionals (agent.role == "manager") (ofManager name)
+    ++ ofEveryone name
+    ++ optional (agent.credentials != { }) (
+      readOnly "${run}/credentials/${name}" "/run/hyperhive/credentials"
+    )
+    ++ optional (agent.driver.script != null && !isInStore agent.driver.script) (
+      readOnly "${agent.driver.script}" "${agent.driver.script}"
+    )
+    ++ map (
+      found: bind found.isReadOnly (toString found.hostPath) (toString found.mountPoint)
+    ) agent.binds;
+
+  # No setuid file and no file capability counts in the whole container.
+  noPrivileges = "--no-new-privileges=yes";
+
+  # The host's daemon socket is mounted into every container; this hides it.
+  noDaemon = "--tmpfs=/nix/var/nix/daemon-socket:ro";
+}
