@@ -62,27 +62,31 @@ let
     };
   };
 
-  environment = python.withPackages (_: [ module ]);
-
   # Behind what the machine has, so that an admin's choice of either wins.
   programs = lib.makeBinPath [
     bubblewrap
     gitMinimal
   ];
+
+  # The command line of a build of the module, this one or a changed one.
+  programOf =
+    module:
+    runCommand "${project.name}-${project.version}"
+      {
+        pname = project.name;
+        inherit (project) version;
+        nativeBuildInputs = [ makeWrapper ];
+        passthru = {
+          inherit module programOf;
+          tests = import ./tests.nix { inherit module pkgs python; };
+        };
+        meta = module.meta // {
+          mainProgram = "hyperhive";
+        };
+      }
+      ''
+        makeWrapper ${python.withPackages (_: [ module ])}/bin/hyperhive $out/bin/hyperhive \
+          --suffix PATH : ${programs}
+      '';
 in
-runCommand "${project.name}-${project.version}"
-  {
-    pname = project.name;
-    inherit (project) version;
-    nativeBuildInputs = [ makeWrapper ];
-    passthru = {
-      inherit module;
-      tests = import ./tests.nix { inherit module pkgs python; };
-    };
-    meta = module.meta // {
-      mainProgram = "hyperhive";
-    };
-  }
-  ''
-    makeWrapper ${environment}/bin/hyperhive $out/bin/hyperhive --suffix PATH : ${programs}
-  ''
+programOf module

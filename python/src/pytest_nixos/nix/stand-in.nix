@@ -156,21 +156,29 @@ let
       python =
         overrides:
         let
-          pkgs = packages // { callPackage = callPackageWith pkgs; } // overrides pkgs packages;
+          pkgs =
+            packages
+            // {
+              callPackage = callPackageWith pkgs;
+              python = self;
+            }
+            // overrides pkgs packages;
+          self =
+            derivation "python3" {
+              inherit pkgs;
+              pythonVersion = "3";
+            }
+            // {
+              override =
+                {
+                  packageOverrides ? (_: _: { }),
+                  ...
+                }:
+                python packageOverrides;
+              withPackages = choose: derivation "python3-env" { contents = builtins.toJSON (choose pkgs); };
+            };
         in
-        derivation "python3" {
-          inherit pkgs;
-          pythonVersion = "3";
-        }
-        // {
-          override =
-            {
-              packageOverrides ? (_: _: { }),
-              ...
-            }:
-            python packageOverrides;
-          withPackages = choose: derivation "python3-env" { contents = builtins.toJSON (choose pkgs); };
-        };
+        self;
     in
     packages;
 in
