@@ -72,10 +72,7 @@ in
       # the containers go on meanwhile.
       reloadTriggers = [ checked ] ++ changed;
       # What the server reads only when it starts.
-      restartTriggers = [
-        (builtins.toJSON { inherit (cfg.declaration) operator; })
-        (builtins.toJSON cfg.retention)
-      ];
+      restartTriggers = [ (builtins.toJSON { inherit (cfg.declaration) operator; }) ];
       # What a container holds open meanwhile waits for seconds, not for the rest of the switch.
       stopIfChanged = false;
 

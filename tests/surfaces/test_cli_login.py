@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from hyperhive import config
+from hyperhive.cli import credentials
 from hyperhive.cli.main import main
 from hyperhive.cli.visits import login_command
 from tests.surfaces.cli_answers import a_pause, a_snapshot
@@ -123,6 +124,17 @@ def test_what_is_no_credential_is_refused_unseen_and_changes_nothing(
     assert main(["login", "bob"]) == 1
     assert not (tmp_path / "keys").exists()
     assert capsys.readouterr().err.startswith("hyperhive: That is no credential")
+
+
+@pytest.mark.usefixtures("given")
+def test_a_copy_that_systemd_made_is_left_alone_and_the_way_is_said(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(credentials, "SYSTEMD_CREDENTIALS", tmp_path / "keys")
+
+    assert main(["login", "bob"]) == 1
+    assert "systemctl restart hyperhive" in capsys.readouterr().err
+    assert not (tmp_path / "keys" / "bob").exists()
 
 
 @pytest.mark.usefixtures("given")

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from hyperhive.services.logins import FAILURES_MAX, LINK_SECONDS, SESSION_SECONDS, Login, Logins
-from hyperhive.store import Writing
+from hyperhive.services.upkeep import Upkeep
+from hyperhive.store import Writing, alerts
 from hyperhive.surfaces.http.stream import Position, stream
-from tests.builders import ManualClock, a_hive
+from tests.builders import ManualClock, a_desk, a_hive
 from tests.promises import promise
 from tests.surfaces.hives import Answer, Whole, a_whole_hive, operator_routes, started
 
@@ -126,6 +127,30 @@ async def test_an_empty_secret_file_lets_nobody_in(tmp_path: Path) -> None:
             assert (await by_secret(hive, tried)).status == 401
         bearer = {"authorization": "Bearer"}
         assert (await hive.stranger.ask("GET", "/api/state", headers=bearer)).status == 401
+
+
+async def test_a_secret_file_that_lets_nobody_in_is_an_alert_until_it_is_mended(
+    tmp_path: Path,
+) -> None:
+    secret = tmp_path / "secret"
+    async with a_desk(tmp_path / "state") as desk:
+        upkeep = Upkeep(desk.store, desk.messages, Logins(desk.store, secret))
+        said = []
+        for content in (None, b" \n", b"\xff", b"right\n"):
+            if content is not None:
+                secret.write_bytes(content)
+            for _ in range(2):
+                await upkeep.look_at_the_secret()
+            standing = await desk.store.read(alerts.standing)
+            said.append([alert["text"].split(": ")[1] for alert in standing])
+
+    place = f"{secret} "
+    assert [[text.removeprefix(place).split(".")[0] for text in texts] for texts in said] == [
+        ["is missing"],
+        ["is empty"],
+        ["cannot be read (it is not UTF-8)"],
+        [],
+    ]
 
 
 async def test_a_new_secret_in_the_file_counts_at_once(hive: Whole) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 BYTES_MAX: Final = 64 * 1024
 MODE: Final = 0o600
+SYSTEMD_CREDENTIALS: Final = Path("/run/credentials")
 
 _EXAMPLES: Final = {"claude": "ANTHROPIC_API_KEY", "codex": "OPENAI_API_KEY"}
 
@@ -164,6 +165,12 @@ def _store(path: Path, secret: str, state_dir: Path) -> None:
 
     Root gives it to whom the file belonged before, or else to whom the hive's state belongs.
     """
+    if path.is_relative_to(SYSTEMD_CREDENTIALS):
+        raise ConflictError(
+            f"{path} is systemd's copy of a file that another option names.",
+            f"Change that file (services.hyperhive.agents.<name>.credentials.{path.name}) and run: "
+            "systemctl restart hyperhive",
+        )
     if path.is_symlink() or (path.exists() and not path.is_file()):
         raise ConflictError(
             f"{path} is a link or no file, so something else manages it.",

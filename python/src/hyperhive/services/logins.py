@@ -78,6 +78,23 @@ class Logins:
                 "Use the secret in operator.secretFile, or a link from: hyperhive login-link",
             )
 
+    def secret_fault(self) -> str | None:
+        """Say why nobody can log in by the secret, and what to do; ``None`` when one can."""
+        if self._secret_file is None:
+            return None
+        way = (
+            f"Nobody can log in by the operator's secret: {self._secret_file} {{}}. Write one line "
+            "into it; until then use a link from: hyperhive login-link"
+        )
+        try:
+            kept = self._secret_file.read_text(encoding="utf-8").strip()
+        except FileNotFoundError:
+            return way.format("is missing")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not UTF-8"
+            return way.format(f"cannot be read ({reason})")
+        return None if kept else way.format("is empty")
+
     def _knows(self, secret: str) -> bool:
         """Whether this is the secret of the declared file; read anew, so that it can be changed."""
         if self._secret_file is None or not secret:

@@ -49,6 +49,12 @@ def clear_of_agent(work: Writing, agent: str, *, but: str = "") -> None:
             clear_alert(work, key)
 
 
+def text_of(asking: Asking, key: str) -> str | None:
+    """Give the words of an alert that stands."""
+    found: str | None = asking.execute(select(_a.text).where(_a.key == key)).scalar()
+    return found
+
+
 def standing(asking: Asking) -> list[dict[str, Any]]:
     """Give the alerts that stand, oldest first."""
     rows = asking.execute(select(tables.alert).order_by(_a.raised_at, _a.key)).all()
