@@ -12,7 +12,13 @@ from pathlib import Path
 import pytest
 
 from hyperhive.domain.actors import Role
-from hyperhive.domain.confinement import BUBBLEWRAP, OPEN, PROCESS, Confinement
+from hyperhive.domain.confinement import (
+    BUBBLEWRAP,
+    NIXOS_CONTAINER,
+    OPEN,
+    PROCESS,
+    Confinement,
+)
 from hyperhive.domain.errors import ConflictError, UnavailableError
 from hyperhive.domain.instances import BoxSpec, Instance, Phase
 from hyperhive.domain.paths import HivePaths
@@ -21,6 +27,7 @@ from hyperhive.runtimes.bubblewrap import BubblewrapRuntime
 from hyperhive.runtimes.choosing import ChoosingRuntime
 from hyperhive.runtimes.clocks import SystemClock
 from hyperhive.runtimes.memory import MemoryRuntime
+from hyperhive.runtimes.nixos_container import NixosContainerRuntime, configured
 from hyperhive.runtimes.process import ProcessRuntime
 from tests.walls import open_directory, require_walls
 
@@ -35,6 +42,22 @@ signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 print("first line", "second line", "ready", sep="\\n", flush=True)
 while True:
     time.sleep(60)
+"""
+
+CONTAINERS = "HYPERHIVE_TEST_CONTAINERS"
+
+NEEDED = Path("/var/lib/hyperhive/needed")
+"""What alice's container mounts, and cannot start without."""
+
+GUEST = """
+import os, signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+print("first line", "second line", "ready", sep="\\n", flush=True)
+open("ready", "w").close()
+while not os.path.exists("end"):
+    time.sleep(0.02)
+os.unlink("end")
+sys.exit(3)
 """
 
 
@@ -175,11 +198,59 @@ class ChoosingBench(LocalBench):
         self._process.close()
 
 
+class ContainerBench(Bench):
+    """The runtime of NixOS, in a host that has systemd, polkit and these containers.
+
+    `tests/systemd` makes that host, says so by `CONTAINERS`, and runs this there as the server's
+    user. The guests run `GUEST`.
+    """
+
+    runtime: NixosContainerRuntime
+    confinement = Confinement(NIXOS_CONTAINER)
+    isolation = NIXOS_CONTAINER
+
+    def __init__(self, directory: Path) -> None:
+        if CONTAINERS not in os.environ:
+            pytest.skip("containers need a host of their own: tests/systemd runs this in one")
+        super().__init__(directory)
+        self.paths = HivePaths(Path("/var/lib/hyperhive"), Path("/run/hyperhive"))
+        NEEDED.mkdir(exist_ok=True)
+        self.runtime = NixosContainerRuntime(self.paths, SystemClock())
+
+    def spec(self, name: str = "alice") -> BoxSpec:
+        return replace(super().spec(name), argv=(), system=configured(name) or "")
+
+    def spec_that_cannot_start(self) -> BoxSpec:
+        NEEDED.rmdir()
+        return self.spec()
+
+    async def started(self, name: str = "alice") -> Instance:
+        self._state(name, "ready").unlink(missing_ok=True)
+        return await super().started(name)
+
+    async def says_ready(self, name: str) -> None:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not self._state(name, "ready").exists():  # noqa: ASYNC110 - no event for it
+                await asyncio.sleep(0.01)
+            while await self.runtime.logs(name, 1) != ["ready"]:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+    async def end_with_status_three(self, name: str) -> None:
+        self._state(name, "end").touch()
+
+    def close(self) -> None:
+        self.runtime.close()
+
+    def _state(self, name: str, file: str) -> Path:
+        return self.paths.state(name) / file
+
+
 BENCHES: dict[str, type[Bench]] = {
     "memory": MemoryBench,
     "process": ProcessBench,
     "bubblewrap": BubblewrapBench,
     "choosing": ChoosingBench,
+    "nixos-container": ContainerBench,
 }
 
 

@@ -229,15 +229,6 @@ def test_what_the_process_runtime_cannot_keep_is_warned_of(more: dict[str, objec
     assert line.endswith("use bubblewrap.")
 
 
-@pytest.mark.parametrize("runtime", ["nixos-container"])
-def test_a_runtime_that_cannot_run_yet_is_valid_and_warned_of(runtime: str) -> None:
-    hive = parse({"agents": {"queen": {**QUEEN, "runtime": runtime}}}, BASE)
-
-    [line] = unused(hive)
-    assert line.startswith("agents.queen.runtime: ")
-    assert f"cannot run the runtime {runtime} yet" in line
-
-
 def test_a_tool_that_is_not_offered_yet_is_valid_and_warned_of() -> None:
     hive = parse({"agents": {"queen": {**QUEEN, "tools": ["send", "ask"]}}}, BASE)
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hyperhive.domain.actors import Role
-from hyperhive.domain.confinement import BUBBLEWRAP, Confinement, Mount
+from hyperhive.domain.confinement import BUBBLEWRAP, NIXOS_CONTAINER, Confinement, Mount
 from hyperhive.domain.instances import BoxSpec
 from hyperhive.domain.isolation import OWN_NAMESPACES, differences, expected, remarks
 
@@ -139,3 +139,49 @@ def test_another_confinement_is_another_box() -> None:
         a_spec(mounts=(Mount(Path("/a"), Path("/b"), is_read_only=False),)).digest,
     }
     assert len(digests) == 5
+
+
+def a_guest(**told: Any) -> dict[str, Any]:
+    """Give what an agent finds in a booted guest when all is well."""
+    own = a_probe()["writable"]
+    system = {
+        "strangers": 9,
+        "writable": sorted([*own, "/var/tmp", "/dev/mqueue"]),
+        "setuid_honoured": ["/", "/nix/store", "/usr"],
+        "sockets": {"own": True, "others": ["/run/dbus/system_bus_socket"], "abstract": []},
+    }
+    return a_probe() | system | told
+
+
+def test_a_guest_may_be_a_whole_system() -> None:
+    promised = expected(a_spec(kind=NIXOS_CONTAINER), HOST)
+    assert differences(a_guest(), promised) == ()
+
+
+@pytest.mark.parametrize(
+    ("told", "sentence"),
+    [
+        ({"uid": 0}, "It runs as root."),
+        ({"may_gain_privileges": True}, "Its programs can gain privileges."),
+        ({"namespaces": HOST}, "It shares namespaces with the host: ipc, mnt, pid, user, uts."),
+        (
+            {"setuid_honoured": ["/", "/agents/alice/state"]},
+            "It can use setuid programs in: /agents/alice/state.",
+        ),
+        (
+            {"sockets": {"own": True, "others": ["/run/x/agent.sock"], "abstract": []}},
+            "It reaches sockets that are not its own: /run/x/agent.sock.",
+        ),
+        ({"states": {"bob": "read-only"}}, "It sees the state of bob."),
+        ({"secrets": ["/etc/shadow"]}, "It can read what is secret: /etc/shadow."),
+    ],
+)
+def test_a_guest_that_is_not_as_promised_says_how(told: dict[str, Any], sentence: str) -> None:
+    promised = expected(a_spec(kind=NIXOS_CONTAINER), HOST)
+    assert differences(a_guest(**told), promised) == (sentence,)
+
+
+def test_a_guest_that_can_write_elsewhere_says_where() -> None:
+    promised = expected(a_spec(kind=NIXOS_CONTAINER), HOST)
+    probe = a_guest(writable=[*a_guest()["writable"], "/etc"])
+    assert differences(probe, promised) == ("It can write where it should not: /etc.",)

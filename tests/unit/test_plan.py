@@ -80,6 +80,13 @@ def test_other_rules_for_restarts_restart_nothing() -> None:
     assert plan_of(changed, None, an_instance(a_spec())) == []
 
 
+def test_a_restart_that_was_asked_for_is_named_so_even_if_the_declaration_changed_too() -> None:
+    spec, old = a_spec(argument="new"), an_instance(a_spec(argument="old"))
+    wish = Recorded(replace=Replacement("i1", "asked for"))
+    [action] = plan({"alice": spec}, {"alice": wish}, {"alice": old}, now=NOW)
+    assert action.reason == "asked for"
+
+
 def test_the_incarnation_that_is_to_be_replaced_is_restarted() -> None:
     wish = Recorded(replace=Replacement("i1", "asked for"))
     assert plan_of(a_spec(), wish, an_instance(a_spec())) == [(Restart, "alice")]

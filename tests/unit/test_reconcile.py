@@ -231,6 +231,26 @@ async def test_an_agent_whose_declaration_changed_runs_anew_as_declared() -> Non
     assert box.digest == world.declared["alice"].digest
 
 
+async def test_a_change_of_declaration_is_left_to_whoever_restarts_in_order() -> None:
+    world = World("queen", "alice")
+    await world.reconciler.pass_once()
+    before = await world.box("alice")
+    told: list[tuple[str, ...]] = []
+
+    async def note(names: tuple[str, ...]) -> None:
+        told.append(names)
+
+    in_order = Reconciler(
+        world.runtime, world.conditions, lambda: world.declared, world.clock, in_order=note
+    )
+    world.declare("alice", "another")
+    await in_order.pass_once()
+    await in_order.pass_once()
+
+    assert told == [("alice",), ("alice",)]
+    assert await world.box("alice") == before
+
+
 async def test_a_crash_backs_off_with_its_reason() -> None:
     world = World("alice")
     await world.reconciler.pass_once()

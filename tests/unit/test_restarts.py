@@ -313,3 +313,36 @@ async def test_what_is_stored_of_a_restart_is_what_is_read(tmp_path: Path) -> No
 
         assert record is not None
         assert json.loads(json.dumps(stored(read(record)))) == record
+
+
+async def test_agents_whose_declaration_changed_go_in_order_and_are_told_why(
+    tmp_path: Path,
+) -> None:
+    async with a_desk(tmp_path) as desk:
+        await runs(desk, "queen", "alice", "bob")
+        restarts = restarts_of(desk)
+        await restarts.begin_changed(("alice", "queen"))
+        await restarts.look()
+        assert await wishes(desk) == {"queen"}
+
+        await runs(desk, "queen", box="2")
+        await restarts.look()
+        assert await wishes(desk) == {"alice"}
+        [(event, data)] = await told(desk)
+        assert (event, data["reason"]) == ("hive_restarting", "its declaration changed")
+
+
+async def test_a_change_while_a_restart_is_under_way_waits_for_its_end(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        await runs(desk, "queen", "alice", "bob")
+        restarts = await begin(desk, ("bob",))
+        await restarts.begin_changed(("alice",))
+        record = await rollout(desk)
+        assert record is not None
+        assert tuple(record["order"]) == ("bob",)
+
+
+async def test_a_change_of_an_agent_that_does_not_run_begins_nothing(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        await restarts_of(desk).begin_changed(("alice",))
+        assert await rollout(desk) is None

@@ -29,6 +29,17 @@ def test_an_agent_that_is_not_enabled_has_no_box(tmp_path: Path) -> None:
     assert set(box_specs(hive)) == {"queen", "bob"}
 
 
+def test_a_container_runs_what_its_guest_says_and_another_system_is_another_box(
+    tmp_path: Path,
+) -> None:
+    hive = a_hive(tmp_path, tmp_path / "run", alice={"runtime": "nixos-container"})
+
+    before, after = (box_specs(hive, systems={"alice": system})["alice"] for system in ("a", "b"))
+    assert before.argv == ()
+    assert before.digest != after.digest
+    assert box_specs(hive)["bob"].digest == box_specs(hive, systems={"alice": "b"})["bob"].digest
+
+
 CHANGES: dict[str, Mapping[str, object]] = {
     "model": {"driver": {"kind": "command", "command": ["true"], "model": "large"}},
     "command": {"driver": {"kind": "command", "command": ["false"]}},

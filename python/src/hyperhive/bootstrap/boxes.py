@@ -6,11 +6,11 @@ it; they do not run in less of a box instead, and the others are not held up.
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from hyperhive import config
 from hyperhive.bus import LIFECYCLE
 from hyperhive.config import Hive, RuntimeKind
 from hyperhive.domain.errors import ConflictError, HiveError, NotFoundError
@@ -25,6 +25,12 @@ from hyperhive.runtimes.bubblewrap import BubblewrapRuntime
 from hyperhive.runtimes.choosing import ChoosingRuntime
 from hyperhive.runtimes.clocks import SystemClock
 from hyperhive.runtimes.limits import best_holder
+from hyperhive.runtimes.nixos_container import (
+    CONFIGURED,
+    NixosContainerRuntime,
+    configured,
+    source_of,
+)
 from hyperhive.runtimes.process import ProcessRuntime
 from hyperhive.runtimes.users import User, box_user
 from hyperhive.services.agents import Agents
@@ -45,14 +51,26 @@ class Boxes:
     user: User | None = None
     runtime: ChoosingRuntime | None = None
     reconciler: Reconciler | None = None
-    fault: str | None = None
-    """Why there are no walls here, if there are none."""
+    faults: dict[str, str] = field(default_factory=dict)
+    """Why the kinds of box that cannot be made here cannot."""
+    systems: dict[str, str] = field(default_factory=dict)
+    """What the host has configured for the boxes that it makes itself, by agent; `look_up`."""
 
-    def specs(self, hive: Hive | None = None) -> Mapping[str, BoxSpec]:
+    def specs(
+        self, hive: Hive | None = None, systems: Mapping[str, str] | None = None
+    ) -> Mapping[str, BoxSpec]:
         """Say what should run for a declaration, the present one if none is given."""
         declared = hive if hive is not None else self.agents.hive
-        known = list(self.kinds) or [kind.value for kind in config.RUNNABLE_RUNTIMES]
-        return box_specs(declared, known, harness=self.harness)
+        known = list(self.kinds) or [kind.value for kind in RuntimeKind]
+        taken = self.systems if systems is None else systems
+        return box_specs(declared, known, harness=self.harness, systems=taken)
+
+    def look_up(self, hive: Hive) -> None:
+        """See anew what the host has configured for the boxes of this declaration.
+
+        Only here: while a system is switched its files change before the units that use them.
+        """
+        self.systems = _systems(hive)
 
     async def planned(self, hive: Hive | None) -> tuple[Action, ...]:
         """Say what would be done now if this were the declaration."""
@@ -61,7 +79,9 @@ class Boxes:
         recorded, observed = await conditions.recorded(), await runtime.observe()
         if self.reconciler is not None:
             self.reconciler.wake()
-        return plan(self.specs(hive), recorded, observed, now=self.store.clock())
+        declared = hive if hive is not None else self.agents.hive
+        specs = self.specs(declared, await asyncio.to_thread(_systems, declared))
+        return plan(specs, recorded, observed, now=self.store.clock())
 
     async def logs(self, name: str, lines: int) -> list[str]:
         """Give what an agent's box printed last."""
@@ -91,12 +111,58 @@ def user_of_boxes() -> User | None:
         return None
 
 
+def sources_of(hive: Hive) -> list[Path]:
+    """Give the files in which the host says what it has configured for boxes of this hive."""
+    return [source_of(name) for name in _of_the_host(hive)]
+
+
+def outlives_server(hive: Hive) -> bool:
+    """Whether the host itself runs boxes of this hive: those are never this process's own."""
+    return any(True for _ in _of_the_host(hive))
+
+
 async def begin(
-    stack: AsyncExitStack, boxes: Boxes, *, operator: str, stop_agents: bool
+    stack: AsyncExitStack,
+    boxes: Boxes,
+    *,
+    operator: str,
+    stop_agents: bool,
+    in_order: Callable[[tuple[str, ...]], Awaitable[None]],
+    own: bool = True,
 ) -> asyncio.Task[None]:
-    """Start to run the boxes of a hive; the task goes on until it is cancelled."""
-    hive, clock = boxes.agents.hive, SystemClock()
-    paths = HivePaths(hive.state_dir, hive.run_dir)
+    """Start to run the boxes of a hive; the task goes on until it is cancelled.
+
+    ``in_order`` restarts those whose declaration changed. Without ``own`` only those that the host
+    makes are run, none that would be this process's.
+    """
+    clock = SystemClock()
+    paths = HivePaths(boxes.agents.hive.state_dir, boxes.agents.hive.run_dir)
+    if own:
+        await _begin_own(stack, boxes, paths, clock, operator)
+    else:
+        said = "This server runs no boxes of its own; start the hive by `hyperhive up`."
+        boxes.faults |= dict.fromkeys(
+            (RuntimeKind.PROCESS.value, RuntimeKind.BUBBLEWRAP.value), said
+        )
+    _begin_containers(stack, boxes, paths, clock)
+    boxes.runtime = ChoosingRuntime(boxes.kinds)
+    await note_missing(boxes)
+    reconciler = Reconciler(
+        boxes.runtime,
+        RecordedConditions(boxes.store, boxes.agents),
+        boxes.specs,
+        clock,
+        in_order=in_order,
+    )
+    boxes.reconciler = reconciler
+    if stop_agents:
+        stack.push_async_callback(reconciler.stop_all, "the hive stops")
+    return asyncio.create_task(_run(boxes.store, reconciler), name="reconciler")
+
+
+async def _begin_own(
+    stack: AsyncExitStack, boxes: Boxes, paths: HivePaths, clock: SystemClock, operator: str
+) -> None:
     process = ProcessRuntime(paths, clock, operator=operator)
     stack.callback(process.close)
     boxes.kinds[RuntimeKind.PROCESS.value] = process
@@ -106,16 +172,23 @@ async def begin(
         walls = BubblewrapRuntime(paths, clock, operator=operator, holder=holder)
         stack.callback(walls.close)
         boxes.kinds[RuntimeKind.BUBBLEWRAP.value] = walls
-    boxes.fault = fault
-    boxes.runtime = ChoosingRuntime(boxes.kinds)
-    await note_missing(boxes)
-    reconciler = Reconciler(
-        boxes.runtime, RecordedConditions(boxes.store, boxes.agents), boxes.specs, clock
-    )
-    boxes.reconciler = reconciler
-    if stop_agents:
-        stack.push_async_callback(reconciler.stop_all, "the hive stops")
-    return asyncio.create_task(_run(boxes.store, reconciler), name="reconciler")
+    else:
+        boxes.faults[RuntimeKind.BUBBLEWRAP.value] = fault
+
+
+def _begin_containers(
+    stack: AsyncExitStack, boxes: Boxes, paths: HivePaths, clock: SystemClock
+) -> None:
+    kind = RuntimeKind.NIXOS_CONTAINER.value
+    fault = NixosContainerRuntime.fault()
+    if fault is None and not CONFIGURED.is_dir():
+        fault = f"No container is configured on this machine: there is no {CONFIGURED}."
+    if fault is not None:
+        boxes.faults[kind] = fault
+        return
+    containers = NixosContainerRuntime(paths, clock)
+    stack.callback(containers.close)
+    boxes.kinds[kind] = containers
 
 
 async def note_missing(boxes: Boxes) -> None:
@@ -136,13 +209,24 @@ async def note_missing(boxes: Boxes) -> None:
 
     def job(work: Writing) -> None:
         if missing:
-            why = boxes.fault or "this version cannot make these boxes"
+            why = " ".join(boxes.faults.get(kind, "") for kind in sorted(set(missing.values())))
             said = f"These agents do not run, for their boxes cannot be made here: {text}. {why}"
             alerts.raise_alert(work, "boxes", said, severity="error")
         else:
             alerts.clear_alert(work, "boxes")
 
     await boxes.store.write(job)
+
+
+def _systems(hive: Hive) -> dict[str, str]:
+    found = {name: configured(name) for name in _of_the_host(hive)}
+    return {name: system for name, system in found.items() if system is not None}
+
+
+def _of_the_host(hive: Hive) -> Iterator[str]:
+    for agent in hive.enabled_agents:
+        if agent.runtime is RuntimeKind.NIXOS_CONTAINER:
+            yield agent.name
 
 
 async def _run(store: Store, reconciler: Reconciler) -> None:

@@ -13,15 +13,24 @@ from pathlib import Path
 from typing import Any, Final
 
 from hyperhive import config
-from hyperhive.bootstrap.boxes import Boxes, note_missing
+from hyperhive.bootstrap.boxes import Boxes, note_missing, sources_of
 from hyperhive.bus import LIFECYCLE
 from hyperhive.config import DeclarationError, Hive
+from hyperhive.domain.confinement import BUBBLEWRAP, NIXOS_CONTAINER
 from hyperhive.domain.errors import ConflictError
 from hyperhive.runtimes import environment
+from hyperhive.runtimes.nixos_container import make_directories
 from hyperhive.services.agents import Agents
 from hyperhive.store import Store, Writing, alerts
 
 WATCH_SECONDS: Final = 1.0
+SETTLE_SECONDS: Final = 60.0
+"""How long a file that NixOS has rendered is left alone: the switch that changed it is to finish,
+and reloads the server when it has."""
+
+_STORE: Final = Path("/nix/store")
+
+_Mark = tuple[int, int, int] | None
 
 _log = logging.getLogger(__name__)
 
@@ -34,16 +43,20 @@ class Declaring:
         self._agents = agents
         self._boxes = boxes
         self._source = source
-        self._seen = _mark(source)
+        self._seen = self._marks()
         self._busy = asyncio.Lock()
         self.open_agent: Callable[[str], Awaitable[Path]] | None = None
 
     async def watch(self) -> None:
         """Apply the declaration whenever its file has changed, for ever."""
+        loop, last, since = asyncio.get_running_loop(), self._seen, 0.0
         while True:
             await asyncio.sleep(WATCH_SECONDS)
-            mark = await asyncio.to_thread(_mark, self._source)
-            if mark != self._seen:
+            marks = await asyncio.to_thread(self._marks)
+            if marks != last:
+                last, since = marks, loop.time()
+            settled = loop.time() - since >= (SETTLE_SECONDS if self._is_rendered() else 0.0)
+            if marks != self._seen and settled:
                 try:
                     await self.apply()
                 except (ConflictError, DeclarationError) as error:
@@ -58,11 +71,12 @@ class Declaring:
         files, both with an alert; then nothing changes.
         """
         async with self._busy:
-            self._seen = _mark(self._source)
+            self._seen = self._marks()
             hive = await self._read(self._source)
             known = self._agents.hive.agents
             before = set(known)
             await self._agents.declare(hive)
+            await asyncio.to_thread(self._boxes.look_up, hive)
             for name, agent in sorted(hive.agents.items()):
                 if name not in known or known[name].runtime is not agent.runtime:
                     await self.let_in(name)
@@ -102,13 +116,23 @@ class Declaring:
             return
         spec = self._boxes.specs().get(name)
         user = self._boxes.user
-        drops = spec is not None and spec.confinement.kind != "process"
+        drops = spec is not None and spec.confinement.kind == BUBBLEWRAP
         drops = drops and user is not None and user.dropped_to
         if drops and spec is not None:
             await asyncio.to_thread(environment.make_directories, spec, user)
+        elif spec is not None and spec.confinement.kind == NIXOS_CONTAINER:
+            # Whichever box starts first may show directories of the others.
+            await asyncio.to_thread(make_directories, spec)
         path = await self.open_agent(name)
         if drops and user is not None:
             os.chown(path, user.uid, user.gid)
+
+    def _marks(self) -> tuple[_Mark, ...]:
+        """Tell one state of the files that say what should run from another."""
+        return tuple(map(_mark, (self._source, *sources_of(self._agents.hive))))
+
+    def _is_rendered(self) -> bool:
+        return self._source is not None and self._source.resolve().is_relative_to(_STORE)
 
     async def _read(self, path: Path | None) -> Hive:
         if path is None:
@@ -136,7 +160,7 @@ class Declaring:
             )
 
 
-def _mark(path: Path | None) -> tuple[int, int, int] | None:
+def _mark(path: Path | None) -> _Mark:
     """Tell one state of a file from another."""
     if path is None:
         return None

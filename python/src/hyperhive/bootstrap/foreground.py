@@ -24,13 +24,17 @@ DESCRIPTORS: Final = 65536
 _WORDS: Final = {
     "process": "process: no isolation, agents can do what this user can do",
     "bubblewrap": "bubblewrap: each agent in a box of its own",
+    "nixos-container": "nixos-container: each agent in a guest of the host's systemd",
 }
 
 _log = logging.getLogger(__name__)
 
 
 def serve(path: Path, *, ready: Callable[[Running], None] | None = None) -> int:
-    """Run the server of a hive in the foreground until SIGINT or SIGTERM."""
+    """Run the server of a hive in the foreground until SIGINT or SIGTERM.
+
+    Boxes that the host itself makes are run; they go on when this ends.
+    """
     return _in_foreground(path, with_agents=False, ready=ready)
 
 
@@ -62,7 +66,7 @@ def _in_foreground(
             if ready is not None:
                 ready(run)
             else:
-                await _announce(run, with_agents=with_agents)
+                await _announce(run)
             notify("READY=1")
             await stop.wait()
             notify("STOPPING=1")
@@ -88,16 +92,17 @@ def _reload(run: Running) -> None:
 _reloads: set["asyncio.Future[None]"] = set()
 
 
-async def _announce(run: Running, *, with_agents: bool) -> None:
+async def _announce(run: Running) -> None:
     link = await run.vault.login_link()
-    agents = f"{len(run.hive.agents)} agents" if with_agents else "no agents started here"
+    runs = run.boxes.runtime is not None
+    agents = f"{len(run.hive.agents)} agents" if runs else "no agents started here"
     sys.stdout.write(
         f"hive {run.hive.name} is up: {agents}\n"
         f"  page           {run.url}\n"
         f"  log in (once)  {link}\n"
         f"  command line   export HYPERHIVE_ADMIN_SOCKET={run.listeners.admin_socket}\n"
     )
-    if with_agents and run.boxes.runtime is not None:
+    if runs:
         kinds = sorted({spec.runtime for spec in run.boxes.specs().values()})
         sys.stdout.write("".join(f"  boxes          {_WORDS.get(kind, kind)}\n" for kind in kinds))
     sys.stdout.flush()

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from hyperhive.bootstrap.boxes import Boxes, begin, user_of_boxes
+from hyperhive.bootstrap.boxes import Boxes, begin, outlives_server, user_of_boxes
 from hyperhive.bootstrap.declaring import Declaring
 from hyperhive.bus import Bus
 from hyperhive.config import Hive
@@ -128,8 +128,9 @@ async def running(
     """Run a hive until the block is left.
 
     ``with_agents`` also runs their boxes, and ends them at the end if ``stop_agents``; otherwise
-    they go on and the next server finds them. ``source`` is the declaration's file, which is read
-    anew when it changes. Raises `ConflictError` when another server has the state directory,
+    they go on and the next server finds them. Boxes that the host itself makes are run in any
+    case, and without ``with_agents`` they go on. ``source`` is the declaration's file, which is
+    read anew when it changes. Raises `ConflictError` when another server has the state directory,
     `UnavailableError` when a socket or port cannot be had.
     """
     lock = await asyncio.to_thread(locked, hive.state_dir)
@@ -154,12 +155,22 @@ async def running(
         run.vault.base_url = run.url
         tasks = _Tasks(stack)
         tasks.start(recovery.settle(left_over), "settling")
-        tasks.start(Upkeep(store, run.messages).run(hive), "upkeep")
+        tasks.start(Upkeep(store, run.messages, logins).run(), "upkeep")
         tasks.start(run.disk.run(), "disk")
         tasks.start(run.restarts.run(), "restarts")
-        if with_agents:
+        if with_agents or outlives_server(hive):
             where = run.url.removeprefix("http://")
-            tasks.keep(await begin(stack, run.boxes, operator=where, stop_agents=stop_agents))
+            stop_agents = with_agents and stop_agents
+            tasks.keep(
+                await begin(
+                    stack,
+                    run.boxes,
+                    operator=where,
+                    stop_agents=stop_agents,
+                    in_order=run.restarts.begin_changed,
+                    own=with_agents,
+                )
+            )
             tasks.start(run.stalls.run((patience or Patience()).look), "stalls")
         if source is not None:
             tasks.start(run.declaring.watch(), "declaration")
@@ -186,6 +197,7 @@ async def _assemble(
     logins = Logins(store, await asyncio.to_thread(_secret_file, hive))
     vault, snapshots = Vault(store, logins), Snapshots(store, agents)
     boxes = Boxes(store, agents, harness=harness, user=user_of_boxes())
+    await asyncio.to_thread(boxes.look_up, hive)
     listeners = Listeners(hive.run_dir)
 
     async def settled() -> None:

@@ -39,11 +39,10 @@ from hyperhive.config.hive import (
     socket_path,
 )
 from hyperhive.config.loading import load, parse, starting_point
-from hyperhive.config.unused import NOT_YET_USED, RUNNABLE_RUNTIMES, unused
+from hyperhive.config.unused import NOT_YET_USED, unused
 
 __all__ = [
     "NOT_YET_USED",
-    "RUNNABLE_RUNTIMES",
     "Agent",
     "AgentForge",
     "AgentLimits",

@@ -19,7 +19,6 @@ NOT_YET_USED: Final[Mapping[str, str]] = {
 }
 """Keys (``*`` is each agent) that do nothing yet, each with what holds instead."""
 
-RUNNABLE_RUNTIMES: Final = frozenset({RuntimeKind.PROCESS, RuntimeKind.BUBBLEWRAP})
 OFFERED_TOOLS: Final = frozenset(
     {
         Tool.RECV,
@@ -31,7 +30,7 @@ OFFERED_TOOLS: Final = frozenset(
         Tool.MESSAGE_STATUS,
     }
 )
-"""What this version runs and offers; the declaration may already name the rest."""
+"""What this version offers; the declaration may already name the rest."""
 
 
 def unused(hive: Hive) -> list[str]:
@@ -42,7 +41,7 @@ def unused(hive: Hive) -> list[str]:
         for path in _set_at(hive, pattern.split("."), ())
     ]
     for agent in hive.agents.values():
-        lines += _not_runnable(agent)
+        lines += _not_of_use(agent)
     return lines
 
 
@@ -67,13 +66,8 @@ def _set_at(table: Table, pattern: list[str], place: tuple[str, ...]) -> Iterato
         yield from _set_at(value, rest, here)
 
 
-def _not_runnable(agent: Agent) -> Iterator[str]:
+def _not_of_use(agent: Agent) -> Iterator[str]:
     place = ("agents", agent.name)
-    if agent.runtime not in RUNNABLE_RUNTIMES:
-        yield (
-            f"{key_path((*place, 'runtime'))}: version {__version__} cannot run the runtime "
-            f"{agent.runtime.value} yet, so this agent does not start; use bubblewrap."
-        )
     if agent.runtime is RuntimeKind.PROCESS:
         held = agent.limits
         limited = (held.memory, held.cpu, held.tasks) != (None, None, None)

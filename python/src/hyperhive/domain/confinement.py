@@ -10,6 +10,7 @@ from typing import Any, Final
 
 PROCESS: Final = "process"
 BUBBLEWRAP: Final = "bubblewrap"
+NIXOS_CONTAINER: Final = "nixos-container"
 
 AGENTS: Final = Path("/agents")
 SHARED: Final = Path("/shared")

@@ -30,6 +30,8 @@ class BoxSpec:
     ended by itself is started again, ``confinement`` which kind of box it is and what that keeps,
     ``settings`` what the harness learns when it says hello: a change of it asks for a new box.
     ``credentials`` are files of the host by the names under which the driver asks for them.
+    ``system`` identifies what the host has configured for a box that it makes itself, and is empty
+    for all others.
     """
 
     name: str
@@ -42,6 +44,7 @@ class BoxSpec:
     confinement: Confinement = OPEN
     settings: str = ""
     credentials: Mapping[str, Path] = field(default_factory=lambda: MappingProxyType({}))
+    system: str = ""
 
     @property
     def runtime(self) -> str:
@@ -68,7 +71,7 @@ class BoxSpec:
             "environment": dict(self.environment),
             "confinement": self.confinement.content(),
             "settings": self.settings,
-        }
+        } | ({"system": self.system} if self.system else {})
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

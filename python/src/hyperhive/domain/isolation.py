@@ -12,19 +12,28 @@ from typing import Any, Final
 
 from hyperhive.domain import confinement
 from hyperhive.domain.actors import Role
-from hyperhive.domain.confinement import BUBBLEWRAP, box_state
+from hyperhive.domain.confinement import BUBBLEWRAP, NIXOS_CONTAINER, box_state
 from hyperhive.domain.instances import BoxSpec
 
 OWN_NAMESPACES: Final = ("ipc", "mnt", "pid", "user", "uts")
 _SCRATCH: Final = ("/tmp", "/dev/shm")  # noqa: S108 - the box's own
+_OF_A_GUEST: Final = ("/dev", "/dev/mqueue", "/var/tmp")  # noqa: S108 - the guest's own
+"""Where a booted guest may let its users write, besides."""
+
+_OF_THE_HIVE: Final = ("/admin.sock", "/agent.sock")
 _SHOWN_MAX: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Promises:
-    """What a box of one agent must be like; ``is_closed`` is false where nothing is promised."""
+    """What a box of one agent must be like; ``is_closed`` is false where nothing is promised.
+
+    A box that ``is_guest`` runs a system of its own: its processes, its sockets and its programs
+    are nobody else's.
+    """
 
     is_closed: bool
+    is_guest: bool = False
     agent: str = ""
     is_manager: bool = False
     manager_writes: bool = False
@@ -36,12 +45,13 @@ class Promises:
 def expected(spec: BoxSpec, host_namespaces: Mapping[str, str]) -> Promises:
     """Say what is promised of this box; ``host_namespaces`` are the server's own."""
     declared = spec.confinement
-    if declared.kind != BUBBLEWRAP:
+    if declared.kind not in (BUBBLEWRAP, NIXOS_CONTAINER):
         return Promises(is_closed=False)
     own = (box_state(spec.name), confinement.SHARED, confinement.HOME)
     further = (mount.mount_point for mount in declared.mounts if not mount.is_read_only)
     return Promises(
         is_closed=True,
+        is_guest=declared.kind == NIXOS_CONTAINER,
         agent=spec.name,
         is_manager=spec.role is Role.MANAGER,
         manager_writes=declared.manager_writes,
@@ -104,14 +114,14 @@ class _Told:
 
 
 def _differences(told: _Told, promises: Promises) -> Iterator[str]:
-    yield from _of_rights(told)
+    yield from _of_rights(told, promises)
     yield from _of_namespaces(told, promises)
     yield from _of_files(told, promises)
     yield from _of_states(told, promises)
     yield from _of_reach(told, promises)
 
 
-def _of_rights(told: _Told) -> Iterator[str]:
+def _of_rights(told: _Told, promises: Promises) -> Iterator[str]:
     uid = told.get("uid")
     if not isinstance(uid, int) or uid == 0:
         yield "It runs as root." if uid == 0 else _silent("as whom it runs")
@@ -120,7 +130,7 @@ def _of_rights(told: _Told) -> Iterator[str]:
     if told.get("may_gain_privileges") is not False:
         yield "Its programs can gain privileges."
     strangers = told.get("strangers")
-    if strangers != 0:
+    if strangers != 0 and not promises.is_guest:
         yield f"It sees {strangers} processes that are not its own."
 
 
@@ -140,11 +150,11 @@ def _of_files(told: _Told, promises: Promises) -> Iterator[str]:
     if writable is None:
         yield _silent("where it can write")
     else:
-        allowed = promises.writable
+        allowed = promises.writable | set(_OF_A_GUEST if promises.is_guest else ())
         more = [path for path in writable if path not in allowed and not _is_states(path, promises)]
         if more:
             yield f"It can write where it should not: {_listed(more)}."
-        if missing := sorted(allowed - set(writable)):
+        if missing := sorted(promises.writable - set(writable)):
             yield f"It cannot write where it should: {_listed(missing)}."
     for what, is_wanted in (("docs", True), ("applied", promises.is_manager)):
         found = told.get(what)
@@ -159,7 +169,11 @@ def _of_files(told: _Told, promises: Promises) -> Iterator[str]:
         found_there = told.texts(what)
         if found_there is None:
             yield _silent(f"what it finds of {what.replace('_', ' ')}")
-        elif found_there:
+            continue
+        if promises.is_guest and what == "setuid_honoured":
+            # Its programs gain nothing from one; what counts is that the host's do not either.
+            found_there = [path for path in found_there if path in promises.writable]
+        if found_there:
             yield f"{sentence}: {_listed(found_there)}."
 
 
@@ -185,6 +199,8 @@ def _of_states(told: _Told, promises: Promises) -> Iterator[str]:
 
 def _of_reach(told: _Told, promises: Promises) -> Iterator[str]:
     others = told.texts("sockets", "others")
+    if others is not None and promises.is_guest:
+        others = [path for path in others if path.endswith(_OF_THE_HIVE)]
     if others is None:
         yield _silent("which sockets it reaches")
     elif others:

@@ -17,6 +17,8 @@ from hyperhive.domain.backoff import delay_seconds, is_crash_loop, wait_seconds
 from hyperhive.domain.instances import BoxSpec, Instance, Phase, Recorded
 
 NOTHING_RECORDED: Final = Recorded()
+CHANGED: Final = "its declaration changed"
+"""Why a box is restarted that runs from another declaration than the present one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +141,10 @@ def _decide_running(
         return Stop(name, _UNDECLARED.reason)
     if memory.held:
         return Stop(name, _HELD.reason)
-    if instance.digest != spec.digest:
-        return Restart(name, "its declaration changed")
     if memory.replace is not None and memory.replace.incarnation == instance.incarnation:
         return Restart(name, memory.replace.reason)
+    if instance.digest != spec.digest:
+        return Restart(name, CHANGED)
     return None
 
 

@@ -16,7 +16,6 @@ from typing import assert_never
 
 from hyperhive.domain.agents import CONNECTED, AgentState
 
-
 _GIVEN_UP = frozenset({AgentState.STOPPED, AgentState.CRASHED})
 """What only the operator ends, so nobody waits for it: a hold, a crash loop."""
 

@@ -12,13 +12,14 @@ agent's state is never written here except to stop it.
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Final
 
 from hyperhive.domain.agents import AgentState
 from hyperhive.domain.instances import BoxSpec, Instance, Phase, Replacement
 from hyperhive.domain.plan import (
+    CHANGED,
     NOTHING_RECORDED,
     Action,
     Restart,
@@ -42,7 +43,9 @@ class Reconciler:
     """Turns the declared hive into the running one.
 
     ``declared`` gives the enabled agents' boxes as they are declared now; it is asked in every
-    pass. Methods belong to the event loop's thread.
+    pass. ``in_order`` restarts, in good order and in its own time, the agents whose declaration
+    changed, and is told of them in every pass until it has; without it they are restarted at once.
+    Methods belong to the event loop's thread.
     """
 
     def __init__(
@@ -52,8 +55,10 @@ class Reconciler:
         declared: Callable[[], Mapping[str, BoxSpec]],
         clock: Clock,
         grace_seconds: float = GRACE_SECONDS,
+        in_order: Callable[[tuple[str, ...]], Awaitable[None]] | None = None,
     ) -> None:
         self._runtime = runtime
+        self._in_order = in_order
         self._conditions = conditions
         self._declared = declared
         self._clock = clock
@@ -136,6 +141,11 @@ class Reconciler:
         return view, plan(view.declared, view.recorded, view.observed, now=view.now)
 
     async def _act(self, view: View, actions: tuple[Action, ...]) -> None:
+        if self._in_order is not None:
+            changed = tuple(action for action in actions if _is_of_change(action, view))
+            actions = tuple(action for action in actions if action not in changed)
+            if changed:
+                await self._in_order(tuple(action.name for action in changed))
         for action in actions:
             _log.info("%s %s: %s", type(action).__name__.lower(), action.name, action.reason)
             if isinstance(action, Restart):
@@ -184,3 +194,14 @@ class Reconciler:
             await self._conditions.set_state(name, AgentState.STOPPED, reason)
         except Exception:  # noqa: BLE001 - the others are to be stopped all the same
             _log.exception("%s could not be stopped", name)
+
+
+def _is_of_change(action: Action, view: View) -> bool:
+    """Whether an agent is to be restarted for its declaration alone.
+
+    The restart in good order gives the same reason, by a wish to replace the very box that runs.
+    """
+    if not isinstance(action, Restart) or action.reason != CHANGED:
+        return False
+    wish = view.recorded.get(action.name, NOTHING_RECORDED).replace
+    return wish is None or wish.incarnation != view.observed[action.name].incarnation

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Final
 
 from hyperhive.config import Agent, DriverKind, Hive, RestartPolicy, StateAccess
@@ -9,6 +10,7 @@ from hyperhive.domain.backoff import RestartRules
 from hyperhive.domain.confinement import (
     BUBBLEWRAP,
     CREDENTIALS,
+    NIXOS_CONTAINER,
     PROCESS,
     Confinement,
     Limits,
@@ -18,7 +20,7 @@ from hyperhive.domain.instances import BoxSpec
 from hyperhive.domain.paths import HivePaths
 
 HARNESS: Final = (sys.executable, "-P", "-m", "hyperhive.harness")
-KINDS: Final = (PROCESS, BUBBLEWRAP)
+KINDS: Final = (PROCESS, BUBBLEWRAP, NIXOS_CONTAINER)
 _PROGRAMS: Final[Mapping[DriverKind, tuple[str, ...]]] = {
     DriverKind.CLAUDE: ("claude", "node"),
     DriverKind.CODEX: ("codex", "node"),
@@ -29,18 +31,24 @@ _TOLD: Final = {"driver", "driver_tools", "system_prompt", "extra_mcp_servers", 
 
 
 def box_specs(
-    hive: Hive, kinds: Collection[str] = KINDS, *, harness: tuple[str, ...] = HARNESS
+    hive: Hive,
+    kinds: Collection[str] = KINDS,
+    *,
+    harness: tuple[str, ...] = HARNESS,
+    systems: Mapping[str, str] = MappingProxyType({}),
 ) -> Mapping[str, BoxSpec]:
     """Say what should run, by agent.
 
     ``kinds`` are the kinds of box that can be made here. An agent that is declared for another
-    does not run at all: never in less of a box than its declaration says.
+    does not run at all: never in less of a box than its declaration says. ``systems`` is what the
+    host has configured for the boxes that it makes itself, by agent; in those it is the guest that
+    says which harness runs.
     """
     return {
         agent.name: BoxSpec(
             name=agent.name,
             role=agent.role,
-            argv=harness,
+            argv=() if agent.runtime.value == NIXOS_CONTAINER else harness,
             state_dir=hive.state_dir,
             run_dir=hive.run_dir,
             environment=agent.environment,
@@ -48,6 +56,7 @@ def box_specs(
             confinement=confinement(hive, agent),
             settings=agent.model_dump_json(include=_TOLD),
             credentials=agent.credentials,
+            system=systems.get(agent.name, ""),
         )
         for agent in hive.enabled_agents
         if agent.runtime.value in kinds

@@ -170,7 +170,8 @@ def last_lines(path: Path, lines: int) -> list[str]:
 
 def _make(directory: Path, mode: int, *, owner: User | None, is_the_boxes: bool = False) -> None:
     try:
-        directory.mkdir(mode=mode)
+        # A service that may give no set-group-id bit is refused even where all is there already.
+        directory.mkdir(mode=mode & 0o777)
     except FileExistsError:
         if directory.is_symlink() or not directory.is_dir():
             raise NotADirectoryError(f"{directory} must be a directory") from None

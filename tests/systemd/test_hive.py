@@ -1,0 +1,131 @@
+"""A hive as the module declares it lives on systemd: it plays, it survives, it is worked with."""
+
+import re
+
+import pytest
+
+from tests.systemd.hives import AGENTS, Host, unit_of
+from tests.systemd.machines import await_that
+
+pytestmark = pytest.mark.xdist_group("systemd-hive")
+
+EXPOSURE_MAX = 2.0
+
+
+def test_every_agent_says_hello_from_a_guest_of_its_own(host: Host) -> None:
+    host.await_ready()
+
+    listed = host.machine.run("machinectl", "list", "--no-legend")
+    assert {line.split()[0] for line in listed.splitlines()} == {f"h-{name}" for name in AGENTS}
+
+
+def test_the_story_of_the_demo_plays_through(host: Host) -> None:
+    host.await_settled()
+
+    with host.client() as client:
+        client.send("manager", "Publish the release notes of the new version.")
+    host.await_message("queen", "alice", "draft")
+    host.await_message("alice", "bob", "Which")
+    host.await_message("bob", "alice", "Fixes")
+    host.await_message("bob", "queen", "Checked")
+    host.await_message("queen", "operator", "ready")
+    host.await_settled()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("systemctl", "kill", "--signal=KILL", "--kill-whom=main", "hyperhive.service"),
+        ("systemctl", "restart", "hyperhive.service"),
+        ("systemctl", "reload", "hyperhive.service"),
+    ],
+    ids=["killed", "restarted", "reloaded"],
+)
+def test_the_agents_run_on_when_their_server_is(host: Host, command: tuple[str, ...]) -> None:
+    host.await_settled()
+    before = host.invocations()
+
+    host.machine.run(*command)
+    host.await_answer("alice")
+
+    assert host.invocations() == before
+
+
+def test_a_guest_that_is_updated_in_place_wakes_for_what_is_waiting(host: Host) -> None:
+    host.await_settled()
+    before = host.invocations()
+    guest = host.machine.guest("h-alice")
+    guest.run("systemctl", "stop", "hyperhive-agent.service")
+    with host.client() as client:
+        sent = client.send("alice", "for when you are back")["id"]
+
+    guest.run("/run/current-system/bin/switch-to-configuration", "test")
+
+    host.await_acked(sent)
+    assert host.invocations() == before
+
+
+def test_a_guest_that_ends_by_itself_is_a_crash_and_comes_back(host: Host) -> None:
+    host.await_settled()
+    before = host.invocations()
+    with host.client() as client:
+        seq = client.state()["seq"]
+
+    host.machine.guest("h-bob").run("systemctl", "exit", "3")
+
+    await_that(lambda: host.invocations()["bob"] not in {"", before["bob"]}, "bob is started again")
+    host.await_ready("bob")
+    states = host.states_since(seq, "bob")
+    assert ("backing_off", True) in {(state, "status 3" in reason) for state, reason in states}
+    assert {name: host.invocations()[name] for name in ("alice", "queen")} == {
+        name: before[name] for name in ("alice", "queen")
+    }
+
+
+def test_the_operator_stops_a_guest_and_starts_it(host: Host) -> None:
+    host.await_settled()
+
+    with host.client() as client:
+        client.stop("bob")
+        host.await_states("stopped", names=("bob",))
+        was = host.property(unit_of("bob"), "ActiveState")
+        client.start("bob")
+    host.await_ready("bob")
+
+    assert was == "inactive"
+
+
+def test_members_of_the_group_have_the_command_line_and_nobody_else(host: Host) -> None:
+    host.await_ready()
+    status = (host.program(), "--json", "status")
+
+    assert host.machine.try_to(*status, user="operator").status == 0
+    refused = host.machine.try_to(*status, user="stranger")
+    assert refused.status != 0
+    assert "You may not open /run/hyperhive/admin.sock" in refused.said
+
+
+def test_the_servers_unit_gives_up_what_it_does_not_need(host: Host) -> None:
+    said = host.machine.run("systemd-analyze", "security", "--no-pager", "hyperhive.service")
+    print(said)
+
+    level = re.search(r"Overall exposure level for hyperhive.service: ([0-9.]+)", said)
+    assert level is not None
+    assert float(level[1]) <= EXPOSURE_MAX
+
+
+def test_the_server_has_no_capability(host: Host) -> None:
+    pid = host.property("hyperhive.service", "MainPID")
+    status = host.machine.run("cat", f"/proc/{pid}/status")
+
+    assert re.findall(r"^Cap(?:Prm|Eff|Bnd|Amb):\s+(\w+)", status, re.MULTILINE) == ["0" * 16] * 4
+
+
+def test_what_an_agent_writes_can_be_read(host: Host) -> None:
+    host.await_ready()
+    host.machine.run("systemctl", "restart", "hyperhive.service")
+    host.await_answer("alice")
+
+    with host.client() as client:
+        lines = client.logs("alice")["lines"]
+    assert any("session" in line for line in lines), lines
