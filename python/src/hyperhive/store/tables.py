@@ -13,6 +13,9 @@ from sqlmodel import Field, SQLModel
 _QUEUED = text("state = 'queued'")
 _LEASED = text("state = 'leased'")
 _DEAD = text("state = 'dead'")
+_OPEN = text("state = 'open'")
+_UNRESOLVED = text("closed_at IS NULL")
+_PENDING = text("state = 'pending'")
 _UNREAD = text("recipient = 'operator' AND read_at IS NULL")
 
 
@@ -152,6 +155,120 @@ class TurnEventRow(SQLModel, table=True):
     data_json: str = Field(sa_type=Text)
 
 
+class QuestionRow(SQLModel, table=True):
+    """A question of an agent, to the operator or to another agent.
+
+    ``answered_at`` and ``answerer`` are of the answer that counts; ``late`` says that the question
+    had expired when it came.
+    """
+
+    __tablename__ = "question"
+    __table_args__: ClassVar[Any] = (
+        Index("ix_question_open", "state", "id", sqlite_where=_OPEN),
+        Index("ix_question_expires", "state", "expires_at", sqlite_where=_OPEN),
+        Index("ix_question_asker", "asker", "id"),
+        Index("ix_question_target", "target", "id"),
+        {"sqlite_autoincrement": True},
+    )
+    id: int | None = Field(default=None, primary_key=True)
+    asker: str
+    target: str
+    question: str = Field(sa_type=Text)
+    options_json: str = Field(default="[]", sa_type=Text)
+    multi: bool = False
+    state: str
+    at: float
+    expires_at: float | None = None
+    answer: str | None = Field(default=None, sa_type=Text)
+    answerer: str | None = None
+    answered_at: float | None = None
+    late: bool = False
+    closed_at: float | None = None
+
+
+class ApprovalRow(SQLModel, table=True):
+    """Something that waits for the operator's yes, or had it.
+
+    ``shown_json`` is exactly what the operator is shown, in one canonical text, and ``digest`` its
+    SHA-256; ``agent`` is whom it concerns where that is one agent.
+    """
+
+    __tablename__ = "approval"
+    __table_args__: ClassVar[Any] = (
+        Index("ix_approval_open", "state", "id", sqlite_where=_UNRESOLVED),
+        Index("ix_approval_requester", "requester", "id"),
+        Index("ix_approval_closed", "closed_at", sqlite_where=text("closed_at IS NOT NULL")),
+        {"sqlite_autoincrement": True},
+    )
+    id: int | None = Field(default=None, primary_key=True)
+    kind: str
+    requester: str
+    agent: str | None = None
+    title: str = Field(sa_type=Text)
+    shown_json: str = Field(sa_type=Text)
+    digest: str
+    state: str
+    at: float
+    expires_at: float | None = None
+    decided_at: float | None = None
+    decided_by: str | None = None
+    note: str | None = Field(default=None, sa_type=Text)
+    started_at: float | None = None
+    closed_at: float | None = None
+    error: str | None = Field(default=None, sa_type=Text)
+    result_json: str | None = Field(default=None, sa_type=Text)
+
+
+class SpawnedRow(SQLModel, table=True):
+    """An agent that the manager asked for and the operator approved.
+
+    ``settings_json`` is its part of a declaration as it is deployed, ``revision`` the commit of
+    its applied repository that this came from.
+    """
+
+    __tablename__ = "spawned"
+    name: str = Field(primary_key=True)
+    settings_json: str = Field(sa_type=Text)
+    requester: str
+    approval: int
+    at: float
+    revision: str | None = None
+
+
+class ReminderRow(SQLModel, table=True):
+    """A word of an agent to itself, for later.
+
+    ``due_at`` is when it is to be delivered, ``next_at`` when that is tried next; ``written`` is
+    the file that holds its text, relative to the agent's state.
+    """
+
+    __tablename__ = "reminder"
+    __table_args__: ClassVar[Any] = (
+        Index("ix_reminder_due", "state", "next_at", "id", sqlite_where=_PENDING),
+        Index("ix_reminder_agent", "agent", "state", "id"),
+        Index("ix_reminder_closed", "closed_at", sqlite_where=text("closed_at IS NOT NULL")),
+        {"sqlite_autoincrement": True},
+    )
+    id: int | None = Field(default=None, primary_key=True)
+    agent: str
+    body: str = Field(sa_type=Text)
+    state: str
+    at: float
+    due_at: float
+    next_at: float
+    file_path: str | None = None
+    repeat_every_seconds: float | None = None
+    approval: int | None = None
+    attempts: int = 0
+    last_error: str | None = Field(default=None, sa_type=Text)
+    late: bool = False
+    deliveries: int = 0
+    delivered_at: float | None = None
+    message: int | None = None
+    written: str | None = None
+    closed_at: float | None = None
+
+
 class AlertRow(SQLModel, table=True):
     """Something the operator should know of and that still holds."""
 
@@ -208,6 +325,10 @@ request_key = table_of(RequestKeyRow)
 agent = table_of(AgentRow)
 turn = table_of(TurnRow)
 turn_event = table_of(TurnEventRow)
+question = table_of(QuestionRow)
+approval = table_of(ApprovalRow)
+spawned = table_of(SpawnedRow)
+reminder = table_of(ReminderRow)
 alert = table_of(AlertRow)
 audit = table_of(AuditRow)
 login = table_of(LoginRow)
