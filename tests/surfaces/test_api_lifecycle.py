@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from hyperhive.domain.agents import AgentState
 from hyperhive.services.conditions import RecordedConditions
 from hyperhive.services.disk import GIB, Room
 from tests.surfaces.hives import Box, Whole, a_harness, a_whole_hive
@@ -135,6 +136,8 @@ async def test_a_restart_of_all_is_in_the_snapshot_while_it_lasts(hive: Whole) -
     conditions = RecordedConditions(hive.run.store, hive.run.agents)
     for name in ("queen", "alice"):
         await conditions.note_incarnation(name, f"{name}-1")
+        # On its way, not stopped: the restart waits for it, and so lasts.
+        await hive.run.agents.set_state(name, AgentState.STARTING)
     done = await hive.admin.post("/api/hive/restart", {"reason": "a rebuild"})
 
     assert done["order"] == ["queen", "alice"]
