@@ -123,6 +123,27 @@ in
         '';
       };
 
+      webhook = {
+        urlFile = mkOption {
+          type = types.nullOr secretFile;
+          default = null;
+          example = "/run/secrets/hive-webhook";
+          description = ''
+            A file with the address, http or https, that is told of approvals, questions, messages and alerts which wait
+            for the operator; it may belong to root. Nowhere but on the page if unset. Whoever reads it can write there.
+          '';
+        };
+
+        perMinute = tunable count 6 ''
+          Notifications a minute at most; what comes meanwhile goes into the next.
+        '';
+
+        withText = tunable types.bool false ''
+          Whether a notification holds what agents have written, and not only that they have. The service that carries it
+          then reads that, too.
+        '';
+      };
+
       openFirewall = mkOption {
         type = types.bool;
         default = false;

@@ -23,6 +23,10 @@ let
       id = "operator";
       path = cfg.operator.passwordFile;
     }
+    ++ optional (cfg.operator.webhook.urlFile != null) {
+      id = "webhook";
+      path = cfg.operator.webhook.urlFile;
+    }
     ++ optional (builtins.isString forge) {
       id = "forge";
       path = forge;

@@ -96,6 +96,14 @@ let
         hosts = unlessEmpty cfg.operator.hosts;
         secretFile =
           if cfg.operator.passwordFile == null then null else place "operator" cfg.operator.passwordFile;
+        webhook =
+          if cfg.operator.webhook.urlFile == null then
+            null
+          else
+            {
+              inherit (cfg.operator.webhook) perMinute withText;
+              urlFile = place "webhook" cfg.operator.webhook.urlFile;
+            };
       };
       agents = mapAttrs (agent place) cfg.agents;
     };

@@ -9,6 +9,7 @@
     operator = {
       passwordFile = "/run/secrets/hive-operator";
       hosts = [ "hive.example.org" ];
+      webhook.urlFile = "/run/secrets/hive-webhook";
     };
 
     agents.queen = {

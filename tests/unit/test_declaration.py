@@ -355,6 +355,7 @@ EVERYTHING: dict[str, object] = {
     "stateDir": "/srv/hive",
     "runDir": "/run/hive",
     "operator": {
+        "webhook": {"urlFile": "/run/secrets/webhook", "perMinute": 3, "withText": True},
         "address": "::1",
         "port": 0,
         "secretFile": "/etc/hive/secret",

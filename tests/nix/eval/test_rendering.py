@@ -76,7 +76,12 @@ EVERYTHING: Final[Mapping[str, Any]] = {
     "name": "everything",
     "stateDir": "/var/lib/hive",
     "runDir": "/run/hive",
-    "operator": {"address": "::1", "port": 7701, "hosts": ["hive.test"]},
+    "operator": {
+        "address": "::1",
+        "port": 7701,
+        "hosts": ["hive.test"],
+        "webhook": {"urlFile": "/var/lib/hive/keys/webhook", "perMinute": 3, "withText": True},
+    },
     "agents": {
         "alice": ALICE,
         "bob": {

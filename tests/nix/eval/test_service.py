@@ -121,6 +121,7 @@ def test_a_secret_may_belong_to_root(example: Evaluated) -> None:
 
     assert service.every("LoadCredential") == [
         "operator:/run/secrets/hive-operator",
+        "webhook:/run/secrets/hive-webhook",
         "queen.ANTHROPIC_API_KEY:/run/secrets/queen-anthropic",
     ]
     declared = example.value(f"{HIVE}.declaration")
@@ -152,6 +153,7 @@ def test_a_secret_of_the_hives_own_is_read_in_place(example: Evaluated) -> None:
 def test_no_secret_lands_in_the_store(example: Evaluated) -> None:
     paths = (
         example.value(f"{HIVE}.operator.passwordFile"),
+        example.value(f"{HIVE}.operator.webhook.urlFile"),
         *(
             path
             for agent in example.value(f"{HIVE}.agents").values()

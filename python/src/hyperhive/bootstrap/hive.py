@@ -20,6 +20,7 @@ from hyperhive.bus import Bus
 from hyperhive.config import Hive
 from hyperhive.domain.errors import UnavailableError
 from hyperhive.domain.paths import HivePaths
+from hyperhive.notices.webhook import Webhook
 from hyperhive.reconcile.loop import Reconciler
 from hyperhive.reconcile.specs import HARNESS
 from hyperhive.runtimes.processes import namespaces
@@ -30,6 +31,7 @@ from hyperhive.services.disk import Disk
 from hyperhive.services.feed import Feed
 from hyperhive.services.logins import Logins
 from hyperhive.services.messages import Messages
+from hyperhive.services.notices import Notices
 from hyperhive.services.recovery import Recovery
 from hyperhive.services.restarts import Restarts
 from hyperhive.services.sessions import Sessions
@@ -157,6 +159,7 @@ async def running(
         tasks.start(recovery.settle(left_over), "settling")
         tasks.start(Upkeep(store, run.messages, logins).run(), "upkeep")
         tasks.start(run.disk.run(), "disk")
+        _tell_operator(run, tasks)
         tasks.start(run.restarts.run(), "restarts")
         if with_agents or outlives_server(hive):
             where = run.url.removeprefix("http://")
@@ -282,6 +285,15 @@ async def _listen(hive: Hive, run: Running, operator: object, gate: Gate) -> str
     gate.guard(address, port, where.hosts)
     shown = f"[{address}]" if ":" in address else address
     return f"http://{shown}:{port}"
+
+
+def _tell_operator(run: Running, tasks: _Tasks) -> None:
+    """Post what waits for the operator, where a webhook is declared."""
+    webhook = run.hive.operator.webhook
+    if webhook is None:
+        return
+    notices = Notices(run.store, run.agents, Webhook(webhook.url_file), lambda: run.url)
+    tasks.start(notices.run(), "notices")
 
 
 def _secret_file(hive: Hive) -> Path:

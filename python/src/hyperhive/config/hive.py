@@ -17,6 +17,7 @@ from hyperhive.config.values import (
     Count,
     Days,
     Dollars,
+    Flag,
     ForgeName,
     HostName,
     HostPath,
@@ -66,6 +67,24 @@ class StateAccess(StrEnum):
     READ_WRITE = "read-write"
 
 
+class Webhook(Table):
+    """Where the operator is told, away from the page, of what waits for them."""
+
+    url_file: SecretPath = Field(
+        description="A file with the address that is posted to, http or https, as chat and push "
+        "services give one. Whoever reads it can write there."
+    )
+    per_minute: Count = Field(
+        default=6,
+        description="Notifications a minute at most; what comes meanwhile goes into the next.",
+    )
+    with_text: Flag = Field(
+        default=False,
+        description="Whether a notification holds what agents have written, and not only that "
+        "they have. The service that carries it then reads that, too.",
+    )
+
+
 class Operator(Table):
     """Where the operator's page and API are, and how the operator logs in."""
 
@@ -89,6 +108,11 @@ class Operator(Table):
     )
     forge_account: ForgeName = Field(
         default=OPERATOR, description="The operator's account on the forge."
+    )
+    webhook: Webhook | None = Field(
+        default=None,
+        description="Where the operator is told of approvals, questions, messages and alerts. "
+        "Nowhere but on the page if unset.",
     )
 
 

@@ -5,7 +5,7 @@ words written here.
 """
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 from hyperhive.domain.agents import AgentState
 from hyperhive.domain.instances import BoxSpec, Crash, Instance, Recorded
@@ -100,4 +100,15 @@ class Conditions(Protocol):
 
     async def clear_crashes(self, agent: str) -> None:
         """Forget the agent's crashes; it has run well, or the operator starts it anew."""
+        ...
+
+
+class Poster(Protocol):
+    """Carries a notification to wherever the operator is."""
+
+    async def post(self, notification: Mapping[str, Any]) -> None:
+        """Hand it over; return once it was taken, within a bounded time.
+
+        Raises `UnavailableError` with the reason when it was not.
+        """
         ...

@@ -1,0 +1,1 @@
+"""How notifications leave the hive; the only package that calls out to where the operator is."""
