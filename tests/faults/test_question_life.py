@@ -97,7 +97,8 @@ class QuestionLife(RuleBasedStateMachine):
                     )
                 )
             except HiveError as error:
-                assert error.code == ("invalid" if asker == to else "quota")
+                expected = "invalid" if asker == to else "quota"
+                assert error.code == expected  # noqa: PT017 - the model says which refusal it is
                 assert asker == to or is_full
                 return
             assert asker != to
@@ -214,8 +215,8 @@ def test_no_order_of_events_loses_doubles_or_changes_an_answer() -> None:
     run_state_machine_as_test(
         QuestionLife,
         settings=settings(
-            max_examples=25,
-            stateful_step_count=40,
+            max_examples=15,
+            stateful_step_count=30,
             deadline=None,
             suppress_health_check=list(HealthCheck),
         ),

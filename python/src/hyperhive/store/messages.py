@@ -399,7 +399,7 @@ def hanging(asking: Asking, senders: Sequence[str], limit: int) -> list[Row]:
 
     It reads what is queued rather than all that a sender ever sent: the plus keeps its index out.
     """
-    sender = literal_column("+message.sender")
+    sender: ColumnElement[str] = literal_column("+message.sender")
     found: list[Row] = []
     for state in (MessageState.DEAD, MessageState.QUEUED):
         wanted = select(tables.message).where(_is(state), sender.in_(senders)).order_by(_m.id)

@@ -49,7 +49,8 @@ def add(work: Writing, draft: Draft) -> dict[str, Any]:
     )
     if draft.expires_at is not None:
         work.wake(bus.QUESTIONS)
-    return _tell(work, EventKind.QUESTION_ADDED, done.inserted_primary_key[0], draft.asker)
+    number = int(done.lastrowid)
+    return _tell(work, EventKind.QUESTION_ADDED, number, draft.asker)
 
 
 def answer(work: Writing, row: Row, given: Answer, actor: Actor, *, late: bool) -> dict[str, Any]:
