@@ -10,7 +10,6 @@ import pytest
 
 from hyperhive.domain.actors import THE_OPERATOR
 from hyperhive.domain.approvals import (
-    PENDING_MAX,
     SHOWN_BYTES_MAX,
     ApprovalKind,
     ApprovalState,
@@ -39,6 +38,7 @@ from tests.promises import promise
 pytestmark = pytest.mark.anyio
 
 BOUND_SECONDS = 10.0
+PENDING_MAX = 25
 
 
 def an_action(**settings: Any) -> Proposal:
