@@ -13,9 +13,13 @@ from hyperhive.bus import Bus
 from hyperhive.config import Hive, parse
 from hyperhive.domain import actors
 from hyperhive.domain.actors import Actor
+from hyperhive.domain.approvals import ApprovalKind
 from hyperhive.domain.messages import HAND_LEASE_SECONDS
 from hyperhive.services.agents import Agents
+from hyperhive.services.approval_threads import ApprovalThreads
+from hyperhive.services.approvals import Approvals, Consent
 from hyperhive.services.callers import Caller
+from hyperhive.services.carrying import Carrying
 from hyperhive.services.message_threads import MessageThreads
 from hyperhive.services.messages import Messages
 from hyperhive.services.questions import Questions
@@ -110,6 +114,8 @@ class Desk:
     turns: Turns
     sessions: Sessions
     recovery: Recovery
+    approvals: Approvals
+    carrying: Carrying
     open_sessions: dict[str, Session] = field(default_factory=dict)
 
     async def send(self, sender: str, to: str, body: str = "hello", **options: Any) -> int:
@@ -189,7 +195,10 @@ async def wired(store: Store, hive: Hive) -> Desk:
     quotas = Quotas(store, agents)
     messages = Messages(store, agents, quotas)
     questions = Questions(store, agents, quotas)
-    threads = Threads(store, agents, (questions, MessageThreads(store, agents)))
+    approvals = Approvals(store, agents, quotas)
+    approvals.executors[ApprovalKind.ACTION] = Consent()
+    sources = (questions, ApprovalThreads(approvals), MessageThreads(store, agents))
+    threads = Threads(store, agents, sources)
     return Desk(
         hive=hive,
         clock=store.clock,
@@ -202,6 +211,8 @@ async def wired(store: Store, hive: Hive) -> Desk:
         turns=turns,
         sessions=sessions,
         recovery=recovery,
+        approvals=approvals,
+        carrying=Carrying(store, approvals),
     )
 
 

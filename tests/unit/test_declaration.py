@@ -230,11 +230,11 @@ def test_what_the_process_runtime_cannot_keep_is_warned_of(more: dict[str, objec
 
 
 def test_a_tool_that_is_not_offered_yet_is_valid_and_warned_of() -> None:
-    hive = parse({"agents": {"queen": {**QUEEN, "tools": ["send", "get_logs"]}}}, BASE)
+    hive = parse({"agents": {"queen": {**QUEEN, "tools": ["send", "remind"]}}}, BASE)
 
     [line] = unused(hive)
     assert line.startswith("agents.queen.tools: ")
-    assert line.endswith("does not offer get_logs yet.")
+    assert line.endswith("does not offer remind yet.")
 
 
 def test_every_pattern_of_the_table_of_unused_keys_names_a_key() -> None:
@@ -355,7 +355,6 @@ EVERYTHING: dict[str, object] = {
     "stateDir": "/srv/hive",
     "runDir": "/run/hive",
     "operator": {
-        "webhook": {"urlFile": "/run/secrets/webhook", "perMinute": 3, "withText": True},
         "address": "::1",
         "port": 0,
         "secretFile": "/etc/hive/secret",

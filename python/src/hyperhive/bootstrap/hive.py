@@ -18,6 +18,7 @@ from hyperhive.bootstrap.boxes import Boxes, begin, outlives_server, user_of_box
 from hyperhive.bootstrap.declaring import Declaring
 from hyperhive.bus import Bus
 from hyperhive.config import Hive
+from hyperhive.domain.approvals import ApprovalKind
 from hyperhive.domain.errors import UnavailableError
 from hyperhive.domain.paths import HivePaths
 from hyperhive.notices.webhook import Webhook
@@ -25,10 +26,14 @@ from hyperhive.reconcile.loop import Reconciler
 from hyperhive.reconcile.specs import HARNESS
 from hyperhive.runtimes.processes import namespaces
 from hyperhive.services.agents import Agents
+from hyperhive.services.approval_threads import ApprovalThreads
+from hyperhive.services.approvals import Approvals, Consent
 from hyperhive.services.briefing import briefing
+from hyperhive.services.carrying import Carrying
 from hyperhive.services.control import Control
 from hyperhive.services.disk import Disk
 from hyperhive.services.feed import Feed
+from hyperhive.services.inputs import NoInputs
 from hyperhive.services.logins import Logins
 from hyperhive.services.message_threads import MessageThreads
 from hyperhive.services.messages import Messages
@@ -56,6 +61,7 @@ from hyperhive.surfaces.http.lifecycle import Lifecycle
 from hyperhive.surfaces.identity import AdminListener
 from hyperhive.surfaces.listeners import Listeners
 from hyperhive.surfaces.mcp.endpoint import McpEndpoint
+from hyperhive.surfaces.mcp.managing import Hands
 from hyperhive.surfaces.mcp.server import McpServer
 from hyperhive.surfaces.mcp.tools import Toolbox
 
@@ -87,6 +93,8 @@ class Running:
     sessions: Sessions
     snapshots: Snapshots
     control: Control
+    approvals: Approvals
+    carrying: Carrying
     restarts: Restarts
     stalls: Stalls
     disk: Disk
@@ -169,6 +177,7 @@ async def running(
         tasks.start(run.disk.run(), "disk")
         _tell_operator(run, tasks)
         tasks.start(run.restarts.run(), "restarts")
+        tasks.start(run.carrying.run(), "approvals")
         if with_agents or outlives_server(hive):
             where = run.url.removeprefix("http://")
             stop_agents = with_agents and stop_agents
@@ -206,16 +215,24 @@ async def _assemble(
         Sessions(store, agents),
     )
     questions = Questions(store, agents, quotas)
-    threads = Threads(store, agents, (questions, MessageThreads(store, agents)))
+    approvals = Approvals(store, agents, quotas)
+    approvals.executors |= {
+        ApprovalKind.ACTION: Consent(),
+        ApprovalKind.INPUT_UPDATE: NoInputs(),
+    }
+    sources = (questions, ApprovalThreads(approvals), MessageThreads(store, agents))
+    threads = Threads(store, agents, sources)
     recovery = Recovery(store, agents, turns, sessions)
     logins = Logins(store, await asyncio.to_thread(_secret_file, hive))
     vault, snapshots = Vault(store, logins), Snapshots(store, agents)
     boxes = Boxes(store, agents, harness=harness, user=user_of_boxes())
     await asyncio.to_thread(boxes.look_up, hive)
     listeners = Listeners(hive.run_dir)
+    carrying = Carrying(store, approvals)
 
     async def settled() -> None:
         await recovery.start_over()
+        await carrying.start_over()
         await snapshots.begin()
 
     vault.settled = settled
@@ -231,6 +248,8 @@ async def _assemble(
         sessions=sessions,
         snapshots=snapshots,
         control=Control(store, agents, sessions),
+        approvals=approvals,
+        carrying=carrying,
         restarts=Restarts(store, agents, sessions),
         stalls=Stalls(
             store, agents, sessions, turns, stall_seconds=waits.stall, hello_seconds=waits.hello
@@ -261,6 +280,7 @@ async def _surfaces(
         run.quotas,
         run.threads,
         run.questions,
+        run.approvals,
     )
     lifecycle = Lifecycle(
         control=run.control,
@@ -273,6 +293,15 @@ async def _surfaces(
         refresh=run.boxes.refresh,
     )
     operator = operator_app(services, logins, lifecycle)
+    hands = Hands(
+        run.approvals,
+        run.control,
+        run.restarts,
+        run.declaring.apply,
+        run.boxes.logs,
+        run.boxes.refresh,
+    )
+    run.toolbox.add(hands.tools())
     mcp = McpServer(run.toolbox)
     await stack.enter_async_context(mcp.running())
     walls = Walls(run.store, run.boxes.specs, namespaces())

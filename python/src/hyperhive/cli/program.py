@@ -65,6 +65,9 @@ SECTIONS: Final[dict[str, dict[str, Entry]]] = {
         "purge": Entry("agents", "purge", "Delete what an agent that is gone left."),
     },
     "Decide": {
+        "approvals": Entry("approvals", "approvals", "List what waits for your yes, or show it."),
+        "approve": Entry("approvals", "approve", "Say yes to exactly what is shown."),
+        "deny": Entry("approvals", "deny", "Say no, with a note."),
         "questions": Entry("questions", "questions", "List questions, or show one."),
         "answer": Entry("questions", "answer", "Answer a question."),
     },

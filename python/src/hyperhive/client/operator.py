@@ -98,6 +98,31 @@ class OperatorClient:
         """Mark a message to the operator as read."""
         return self._change(message_id, "read")
 
+    def approvals(
+        self, *, before: int | None = None, limit: int = 50, state: str | None = None
+    ) -> dict[str, Any]:
+        """List what was asked of the operator, newest first."""
+        target = query("/api/approvals", before=before, limit=limit, state=state)
+        return cast(dict[str, Any], self._get(target))
+
+    def approval(self, number: int) -> dict[str, Any]:
+        """Get one approval with ``shown``, exactly what its ``digest`` is of."""
+        return cast(dict[str, Any], self._get(f"/api/approvals/{number}"))
+
+    def approve(self, number: int, digest: str) -> dict[str, Any]:
+        """Say yes to what ``digest`` is of; the events tell how it is carried out."""
+        return cast(
+            dict[str, Any], self._post(f"/api/approvals/{number}/approve", {"digest": digest})
+        )
+
+    def deny(self, number: int, note: str = "") -> dict[str, Any]:
+        """Say no; whoever asked is told the note."""
+        return cast(dict[str, Any], self._post(f"/api/approvals/{number}/deny", {"note": note}))
+
+    def cancel_approval(self, number: int) -> dict[str, Any]:
+        """Withdraw what nobody has decided."""
+        return cast(dict[str, Any], self._post(f"/api/approvals/{number}/cancel", {}))
+
     def turns(self, agent: str, *, before: int | None = None, limit: int = 50) -> answers.TurnPage:
         """List an agent's turns, newest first."""
         target = query(_agent(agent, "turns"), before=before, limit=limit)

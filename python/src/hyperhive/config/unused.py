@@ -30,6 +30,13 @@ OFFERED_TOOLS: Final = frozenset(
         Tool.WHOAMI,
         Tool.SET_STATUS,
         Tool.MESSAGE_STATUS,
+        Tool.REQUEST_APPROVAL,
+        Tool.START,
+        Tool.STOP,
+        Tool.RESTART,
+        Tool.REBUILD,
+        Tool.GET_LOGS,
+        Tool.REQUEST_UPDATE_INPUTS,
     }
 )
 """What this version offers; the declaration may already name the rest."""

@@ -17,6 +17,7 @@ import hyperhive
 from hyperhive.domain.actors import THE_OPERATOR
 from hyperhive.domain.errors import ForbiddenError
 from hyperhive.services.agents import Agents
+from hyperhive.services.approvals import Approvals
 from hyperhive.services.feed import Feed
 from hyperhive.services.logins import Logins
 from hyperhive.services.messages import Messages
@@ -57,6 +58,7 @@ class Services:
     quotas: Quotas
     threads: Threads
     questions: Questions
+    approvals: Approvals
 
 
 class State(Controller):

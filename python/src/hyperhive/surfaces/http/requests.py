@@ -68,3 +68,15 @@ class PlanFor(Request):
     """A declaration to plan for (``null``: the present one)."""
 
     path: str | None = Field(default=None, max_length=4096)
+
+
+class Approve(Request):
+    """The digest of what was shown: the yes is to that and nothing else."""
+
+    digest: str = Field(min_length=64, max_length=64, description="As the approval shows it.")
+
+
+class Deny(Request):
+    """Why not, for whoever asked."""
+
+    note: str = Field(default="", max_length=2000)

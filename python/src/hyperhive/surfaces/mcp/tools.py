@@ -4,12 +4,13 @@ A tool is its arguments, its words and one call of a service. Every tool may saf
 again with the same request number; whoever adds one keeps that.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from hyperhive.config.agents import MANAGER_TOOLS
 from hyperhive.domain.actors import OPERATOR
 from hyperhive.domain.messages import (
     BODY_BYTES_MAX,
@@ -207,6 +208,7 @@ class Toolbox:
         questions: Questions,
         threads: Threads,
     ) -> None:
+        """Begin with the tools of messages, questions and threads; `add` brings the others."""
         self._store = store
         self._agents = agents
         self._messages = messages
@@ -242,6 +244,14 @@ class Toolbox:
             )
         }
 
+    def add(self, tools: Iterable[Tool]) -> None:
+        """Offer more tools, before the first agent asks which there are."""
+        self.tools |= {tool.name: tool for tool in tools}
+
+    def is_manager(self, agent: str) -> bool:
+        """Whether this agent leads the others."""
+        return agent == self._agents.roster.manager
+
     def granted(self, agent: str) -> list[Tool]:
         """Give the tools that the declaration grants an agent."""
         return [tool for name, tool in self.tools.items() if self._grants(agent, name)]
@@ -251,6 +261,8 @@ class Toolbox:
         return self.tools.get(name) if self._grants(agent, name) else None
 
     def _grants(self, agent: str, name: str) -> bool:
+        if name in MANAGER_TOOLS and not self.is_manager(agent):
+            return False
         declared = self._agents.hive.agents.get(agent)
         return declared is None or declared.tools is None or name in declared.tools
 
