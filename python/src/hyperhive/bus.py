@@ -19,6 +19,9 @@ ANYTHING: Final = "*"
 LIFECYCLE: Final = "lifecycle"
 """Rings when something about agents was recorded that the reconciler or a restart looks at."""
 
+REMINDERS: Final = "reminders"
+"""Rings when a reminder may be due earlier than any known one."""
+
 
 class Watch:
     """A standing interest in some names.

@@ -56,6 +56,7 @@ class Actor:
 
 THE_OPERATOR: Final = Actor(OPERATOR, is_agent=False)
 THE_SYSTEM: Final = Actor(SYSTEM, is_agent=False)
+THE_REMINDER: Final = Actor(REMINDER, is_agent=False)
 
 
 def agent(name: str) -> Actor:
