@@ -16,14 +16,20 @@ from hyperhive.domain.actors import Actor
 from hyperhive.domain.messages import HAND_LEASE_SECONDS
 from hyperhive.services.agents import Agents
 from hyperhive.services.callers import Caller
+from hyperhive.services.message_threads import MessageThreads
 from hyperhive.services.messages import Messages
+from hyperhive.services.questions import Questions
+from hyperhive.services.quotas import Quotas
 from hyperhive.services.recovery import Recovery
 from hyperhive.services.sessions import Session, Sessions
+from hyperhive.services.threads import Threads
 from hyperhive.services.turns import Turns
 from hyperhive.store import Store
 from hyperhive.store.messages import Holder
 
 THREE: Final = ("queen", "alice", "bob")
+UNBOUND: Final = {"quotas": {"messagesPerMinute": 1_000_000, "broadcastsPerMinute": 1_000_000}}
+"""What to add to a hive in which a test floods: agents that may send as much as they can."""
 EPOCH: Final = 1_700_000_000.0
 """Where a `ManualClock` begins, in seconds since the epoch."""
 
@@ -97,7 +103,10 @@ class Desk:
     clock: Callable[[], float]
     store: Store
     agents: Agents
+    quotas: Quotas
     messages: Messages
+    questions: Questions
+    threads: Threads
     turns: Turns
     sessions: Sessions
     recovery: Recovery
@@ -177,8 +186,23 @@ async def wired(store: Store, hive: Hive) -> Desk:
     await agents.declare(hive)
     turns, sessions = Turns(store, agents), Sessions(store, agents)
     recovery = Recovery(store, agents, turns, sessions)
-    messages = Messages(store, agents)
-    return Desk(hive, store.clock, store, agents, messages, turns, sessions, recovery)
+    quotas = Quotas(store, agents)
+    messages = Messages(store, agents, quotas)
+    questions = Questions(store, agents, quotas)
+    threads = Threads(store, agents, (questions, MessageThreads(store, agents)))
+    return Desk(
+        hive=hive,
+        clock=store.clock,
+        store=store,
+        agents=agents,
+        quotas=quotas,
+        messages=messages,
+        questions=questions,
+        threads=threads,
+        turns=turns,
+        sessions=sessions,
+        recovery=recovery,
+    )
 
 
 @asynccontextmanager
@@ -187,9 +211,10 @@ async def a_desk(
     *,
     clock: Callable[[], float] | None = None,
     names: tuple[str, ...] = THREE,
+    hive: Mapping[str, object] | None = None,
     **agents: Mapping[str, object],
 ) -> AsyncIterator[Desk]:
     """Run the hive that `a_hive` declares, without sockets."""
-    declared = a_hive(directory, directory / "run", names, **agents)
+    declared = a_hive(directory, directory / "run", names, hive=hive, **agents)
     async with a_store(directory, clock=clock) as store:
         yield await wired(store, declared)

@@ -23,6 +23,10 @@ REMINDERS: Final = "reminders"
 """Rings when a reminder may be due earlier than any known one."""
 
 
+QUESTIONS: Final = "questions"
+"""Rings when a question was asked that will expire."""
+
+
 class Watch:
     """A standing interest in some names.
 

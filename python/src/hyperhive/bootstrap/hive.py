@@ -29,12 +29,16 @@ from hyperhive.services.control import Control
 from hyperhive.services.disk import Disk
 from hyperhive.services.feed import Feed
 from hyperhive.services.logins import Logins
+from hyperhive.services.message_threads import MessageThreads
 from hyperhive.services.messages import Messages
+from hyperhive.services.questions import Questions
+from hyperhive.services.quotas import Quotas
 from hyperhive.services.recovery import Recovery
 from hyperhive.services.restarts import Restarts
 from hyperhive.services.sessions import Sessions
 from hyperhive.services.snapshot import Snapshots
 from hyperhive.services.stalls import Stalls
+from hyperhive.services.threads import Threads
 from hyperhive.services.turns import Turns
 from hyperhive.services.upkeep import Upkeep
 from hyperhive.services.vault import Vault
@@ -73,7 +77,10 @@ class Running:
     hive: Hive
     store: Store
     agents: Agents
+    quotas: Quotas
     messages: Messages
+    questions: Questions
+    threads: Threads
     turns: Turns
     sessions: Sessions
     snapshots: Snapshots
@@ -156,6 +163,7 @@ async def running(
         tasks = _Tasks(stack)
         tasks.start(recovery.settle(left_over), "settling")
         tasks.start(Upkeep(store, run.messages, logins).run(), "upkeep")
+        tasks.start(run.questions.run(), "questions")
         tasks.start(run.disk.run(), "disk")
         tasks.start(run.restarts.run(), "restarts")
         if with_agents or outlives_server(hive):
@@ -188,11 +196,14 @@ async def _assemble(
     waits = patience or Patience()
     agents = Agents(store, hive)
     await agents.declare(hive)
+    quotas = Quotas(store, agents)
     messages, turns, sessions = (
-        Messages(store, agents),
+        Messages(store, agents, quotas),
         Turns(store, agents),
         Sessions(store, agents),
     )
+    questions = Questions(store, agents, quotas)
+    threads = Threads(store, agents, (questions, MessageThreads(store, agents)))
     recovery = Recovery(store, agents, turns, sessions)
     logins = Logins(store, await asyncio.to_thread(_secret_file, hive))
     vault, snapshots = Vault(store, logins), Snapshots(store, agents)
@@ -209,7 +220,10 @@ async def _assemble(
         hive=hive,
         store=store,
         agents=agents,
+        quotas=quotas,
         messages=messages,
+        questions=questions,
+        threads=threads,
         turns=turns,
         sessions=sessions,
         snapshots=snapshots,
@@ -222,7 +236,7 @@ async def _assemble(
         listeners=listeners,
         feed=Feed(store),
         vault=vault,
-        toolbox=Toolbox(store, agents, messages),
+        toolbox=Toolbox(store, agents, messages, quotas, questions, threads),
         boxes=boxes,
         declaring=Declaring(store, agents, boxes, source),
     )
@@ -234,7 +248,16 @@ async def _surfaces(
 ) -> tuple[Gate, AgentApp, object]:
     """Build what answers requests."""
     services = Services(
-        run.store, run.agents, run.messages, run.turns, run.snapshots, run.feed, run.vault
+        run.store,
+        run.agents,
+        run.messages,
+        run.turns,
+        run.snapshots,
+        run.feed,
+        run.vault,
+        run.quotas,
+        run.threads,
+        run.questions,
     )
     lifecycle = Lifecycle(
         control=run.control,

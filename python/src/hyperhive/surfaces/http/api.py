@@ -20,7 +20,10 @@ from hyperhive.services.agents import Agents
 from hyperhive.services.feed import Feed
 from hyperhive.services.logins import Logins
 from hyperhive.services.messages import Messages
+from hyperhive.services.questions import Questions
+from hyperhive.services.quotas import Quotas
 from hyperhive.services.snapshot import Snapshots
+from hyperhive.services.threads import Threads
 from hyperhive.services.turns import Turns
 from hyperhive.services.vault import Vault
 from hyperhive.store import Store
@@ -51,6 +54,9 @@ class Services:
     snapshots: Snapshots
     feed: Feed
     vault: Vault
+    quotas: Quotas
+    threads: Threads
+    questions: Questions
 
 
 class State(Controller):
