@@ -13,9 +13,12 @@ from hyperhive.bus import Bus
 from hyperhive.config import Hive, parse
 from hyperhive.domain import actors
 from hyperhive.domain.actors import Actor
+from hyperhive.domain.approvals import ApprovalKind
 from hyperhive.domain.messages import HAND_LEASE_SECONDS
 from hyperhive.services.agents import Agents
+from hyperhive.services.approvals import Approvals, Consent
 from hyperhive.services.callers import Caller
+from hyperhive.services.carrying import Carrying
 from hyperhive.services.message_threads import MessageThreads
 from hyperhive.services.messages import Messages
 from hyperhive.services.questions import Questions
@@ -110,6 +113,8 @@ class Desk:
     turns: Turns
     sessions: Sessions
     recovery: Recovery
+    approvals: Approvals
+    carrying: Carrying
     open_sessions: dict[str, Session] = field(default_factory=dict)
 
     async def send(self, sender: str, to: str, body: str = "hello", **options: Any) -> int:
@@ -190,6 +195,9 @@ async def wired(store: Store, hive: Hive) -> Desk:
     messages = Messages(store, agents, quotas)
     questions = Questions(store, agents, quotas)
     threads = Threads(store, agents, (questions, MessageThreads(store, agents)))
+    approvals = Approvals(store, agents)
+    approvals.executors[ApprovalKind.ACTION] = Consent()
+    carrying = Carrying(store, approvals)
     return Desk(
         hive=hive,
         clock=store.clock,
@@ -202,6 +210,8 @@ async def wired(store: Store, hive: Hive) -> Desk:
         turns=turns,
         sessions=sessions,
         recovery=recovery,
+        approvals=approvals,
+        carrying=carrying,
     )
 
 

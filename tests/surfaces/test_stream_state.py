@@ -42,6 +42,7 @@ class Client:
         self.alerts = {alert["key"]: alert for alert in snapshot["alerts"]}
         self.tombstones = {each["name"]: each for each in snapshot["tombstones"]}
         self.questions = {each["id"]: each for each in snapshot["questions"]}
+        self.approvals = {each["id"]: each for each in snapshot["approvals"]}
         self.unread = int(snapshot["operator"]["unread"])
 
     def apply(self, event: State) -> None:
@@ -97,6 +98,8 @@ class Client:
             self.alerts[data["key"]] = data
         elif kind == "alert_cleared":
             del self.alerts[data["key"]]
+        elif kind in {"approval_added", "approval_changed", "approval_resolved"}:
+            self.approvals[data["approval"]["id"]] = data["approval"]
         elif kind == "hive_started":
             self._hive(version=data["version"], started_at=event["at"])
         else:
@@ -112,6 +115,7 @@ class Client:
             "messages": by_id[-LATEST:],
             "dead": [message for message in by_id if message["state"] == "dead"],
             "questions": _in_sight(self.questions.values()),
+            "approvals": _in_sight(self.approvals.values()),
             "operator": {"unread": self.unread},
             "alerts": sorted(self.alerts.values(), key=lambda a: (a["raised_at"], a["key"])),
             "tombstones": [self.tombstones[name] for name in sorted(self.tombstones)],

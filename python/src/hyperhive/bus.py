@@ -22,9 +22,11 @@ LIFECYCLE: Final = "lifecycle"
 REMINDERS: Final = "reminders"
 """Rings when a reminder may be due earlier than any known one."""
 
-
 QUESTIONS: Final = "questions"
 """Rings when a question was asked that will expire."""
+
+APPROVALS: Final = "approvals"
+"""Rings when an approval was added, decided or closed."""
 
 
 class Watch:
@@ -126,3 +128,8 @@ def inbox(agent: str) -> str:
 def turn(number: int) -> str:
     """Name what rings when a turn ends."""
     return f"turn:{number}"
+
+
+def approval(number: int) -> str:
+    """Name what rings when an approval takes a step."""
+    return f"approval:{number}"

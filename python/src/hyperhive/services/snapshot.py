@@ -15,6 +15,7 @@ from hyperhive.store import (
     Reading,
     Store,
     alerts,
+    approvals,
     audit,
     events,
     lifecycle,
@@ -86,6 +87,7 @@ class Snapshots:
             "messages": [messages.summary(row) for row in reversed(latest)],
             "dead": [messages.summary(row) for row in reversed(dead)],
             "questions": questions.shown_now(asking),
+            "approvals": approvals.in_sight(asking),
             "operator": {"unread": messages.unread_by_operator(asking)},
             "alerts": alerts.standing(asking),
             "tombstones": [
