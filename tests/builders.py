@@ -19,11 +19,14 @@ from hyperhive.services.agents import Agents
 from hyperhive.services.approvals import Approvals, Consent
 from hyperhive.services.callers import Caller
 from hyperhive.services.carrying import Carrying
+from hyperhive.services.deliveries import Deliveries
 from hyperhive.services.message_threads import MessageThreads
 from hyperhive.services.messages import Messages
 from hyperhive.services.questions import Questions
 from hyperhive.services.quotas import Quotas
 from hyperhive.services.recovery import Recovery
+from hyperhive.services.recurring import Recurring
+from hyperhive.services.reminders import Reminders
 from hyperhive.services.sessions import Session, Sessions
 from hyperhive.services.threads import Threads
 from hyperhive.services.turns import Turns
@@ -115,6 +118,8 @@ class Desk:
     recovery: Recovery
     approvals: Approvals
     carrying: Carrying
+    reminders: Reminders
+    deliveries: Deliveries
     open_sessions: dict[str, Session] = field(default_factory=dict)
 
     async def send(self, sender: str, to: str, body: str = "hello", **options: Any) -> int:
@@ -194,9 +199,11 @@ async def wired(store: Store, hive: Hive) -> Desk:
     quotas = Quotas(store, agents)
     messages = Messages(store, agents, quotas)
     questions = Questions(store, agents, quotas)
-    threads = Threads(store, agents, (questions, MessageThreads(store, agents)))
     approvals = Approvals(store, agents)
     approvals.executors[ApprovalKind.ACTION] = Consent()
+    approvals.executors[ApprovalKind.RECURRING_REMINDER] = Recurring(store)
+    reminders = Reminders(store, agents, quotas, approvals)
+    threads = Threads(store, agents, (questions, reminders, MessageThreads(store, agents)))
     carrying = Carrying(store, approvals)
     return Desk(
         hive=hive,
@@ -212,6 +219,8 @@ async def wired(store: Store, hive: Hive) -> Desk:
         recovery=recovery,
         approvals=approvals,
         carrying=carrying,
+        reminders=reminders,
+        deliveries=Deliveries(store, agents),
     )
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hyperhive.bootstrap.boxes import Boxes, begin, outlives_server, user_of_boxes
+from hyperhive.bootstrap.clockwork import ticking
 from hyperhive.bootstrap.declaring import Declaring
 from hyperhive.bus import Bus
 from hyperhive.config import Hive
@@ -29,6 +30,7 @@ from hyperhive.services.approvals import Approvals, Consent
 from hyperhive.services.briefing import briefing
 from hyperhive.services.carrying import Carrying
 from hyperhive.services.control import Control
+from hyperhive.services.deliveries import Deliveries
 from hyperhive.services.disk import Disk
 from hyperhive.services.feed import Feed
 from hyperhive.services.logins import Logins
@@ -37,6 +39,8 @@ from hyperhive.services.messages import Messages
 from hyperhive.services.questions import Questions
 from hyperhive.services.quotas import Quotas
 from hyperhive.services.recovery import Recovery
+from hyperhive.services.recurring import Recurring
+from hyperhive.services.reminders import Reminders
 from hyperhive.services.restarts import Restarts
 from hyperhive.services.sessions import Sessions
 from hyperhive.services.snapshot import Snapshots
@@ -89,6 +93,8 @@ class Running:
     snapshots: Snapshots
     control: Control
     approvals: Approvals
+    reminders: Reminders
+    deliveries: Deliveries
     carrying: Carrying
     restarts: Restarts
     stalls: Stalls
@@ -167,7 +173,8 @@ async def running(
         run.vault.base_url = run.url
         tasks = _Tasks(stack)
         tasks.start(recovery.settle(left_over), "settling")
-        tasks.start(Upkeep(store, run.messages, logins).run(), "upkeep")
+        chores = Upkeep(store, run.messages, logins).chores()
+        await stack.enter_async_context(ticking(store, chores, run.deliveries))
         tasks.start(run.questions.run(), "questions")
         tasks.start(run.disk.run(), "disk")
         tasks.start(run.restarts.run(), "restarts")
@@ -209,7 +216,6 @@ async def _assemble(
         Sessions(store, agents),
     )
     questions = Questions(store, agents, quotas)
-    threads = Threads(store, agents, (questions, MessageThreads(store, agents)))
     recovery = Recovery(store, agents, turns, sessions)
     logins = Logins(store, await asyncio.to_thread(_secret_file, hive))
     vault, snapshots = Vault(store, logins), Snapshots(store, agents)
@@ -218,6 +224,9 @@ async def _assemble(
     listeners = Listeners(hive.run_dir)
     approvals = Approvals(store, agents)
     approvals.executors[ApprovalKind.ACTION] = Consent()
+    approvals.executors[ApprovalKind.RECURRING_REMINDER] = Recurring(store)
+    reminders = Reminders(store, agents, quotas, approvals)
+    threads = Threads(store, agents, (questions, reminders, MessageThreads(store, agents)))
     carrying = Carrying(store, approvals)
 
     async def settled() -> None:
@@ -239,6 +248,8 @@ async def _assemble(
         snapshots=snapshots,
         control=Control(store, agents, sessions),
         approvals=approvals,
+        reminders=reminders,
+        deliveries=Deliveries(store, agents),
         carrying=carrying,
         restarts=Restarts(store, agents, sessions),
         stalls=Stalls(
@@ -248,7 +259,7 @@ async def _assemble(
         listeners=listeners,
         feed=Feed(store),
         vault=vault,
-        toolbox=Toolbox(store, agents, messages, quotas, questions, threads),
+        toolbox=Toolbox(store, agents, messages, quotas, questions, threads, reminders),
         boxes=boxes,
         declaring=Declaring(store, agents, boxes, source),
     )
@@ -270,6 +281,7 @@ async def _surfaces(
         run.quotas,
         run.threads,
         run.questions,
+        run.reminders,
     )
     lifecycle = Lifecycle(
         control=run.control,

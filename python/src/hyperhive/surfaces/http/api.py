@@ -22,6 +22,7 @@ from hyperhive.services.logins import Logins
 from hyperhive.services.messages import Messages
 from hyperhive.services.questions import Questions
 from hyperhive.services.quotas import Quotas
+from hyperhive.services.reminders import Reminders
 from hyperhive.services.snapshot import Snapshots
 from hyperhive.services.threads import Threads
 from hyperhive.services.turns import Turns
@@ -57,6 +58,7 @@ class Services:
     quotas: Quotas
     threads: Threads
     questions: Questions
+    reminders: Reminders
 
 
 class State(Controller):
