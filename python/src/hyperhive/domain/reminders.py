@@ -29,8 +29,8 @@ NAME_BYTES_MAX: Final = 255
 AUTO: Final = "auto"
 AUTO_DIRECTORY: Final = "reminders"
 REPEAT_SECONDS_MIN: Final = 600.0
-BATCH: Final = 100
-"""Reminders delivered in one transaction."""
+BATCH: Final = 50
+"""Reminders delivered in one transaction, 100 at most: a send waits for one or two of them."""
 ATTEMPTS_MAX: Final = 5
 RETRY_SECONDS: Final = (10.0, 60.0, 300.0, 1800.0)
 """Wait after the first, second, third and fourth failed attempt."""
