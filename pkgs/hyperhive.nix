@@ -13,6 +13,7 @@
 
   # dependencies
   alembic,
+  apscheduler,
   click,
   h11,
   litestar,
@@ -41,6 +42,7 @@ let
     # The `dependencies` of pyproject.toml; tests/nix/test_packages.py keeps the two in step.
     dependencies = [
       alembic
+      apscheduler
       click
       h11
       litestar

@@ -20,11 +20,14 @@ from hyperhive.services.approval_threads import ApprovalThreads
 from hyperhive.services.approvals import Approvals, Consent
 from hyperhive.services.callers import Caller
 from hyperhive.services.carrying import Carrying
+from hyperhive.services.deliveries import Deliveries
 from hyperhive.services.message_threads import MessageThreads
 from hyperhive.services.messages import Messages
 from hyperhive.services.questions import Questions
 from hyperhive.services.quotas import Quotas
 from hyperhive.services.recovery import Recovery
+from hyperhive.services.recurring import Recurring
+from hyperhive.services.reminders import Reminders
 from hyperhive.services.sessions import Session, Sessions
 from hyperhive.services.threads import Threads
 from hyperhive.services.turns import Turns
@@ -116,6 +119,8 @@ class Desk:
     recovery: Recovery
     approvals: Approvals
     carrying: Carrying
+    reminders: Reminders
+    deliveries: Deliveries
     open_sessions: dict[str, Session] = field(default_factory=dict)
 
     async def send(self, sender: str, to: str, body: str = "hello", **options: Any) -> int:
@@ -197,8 +202,16 @@ async def wired(store: Store, hive: Hive) -> Desk:
     questions = Questions(store, agents, quotas)
     approvals = Approvals(store, agents, quotas)
     approvals.executors[ApprovalKind.ACTION] = Consent()
-    sources = (questions, ApprovalThreads(approvals), MessageThreads(store, agents))
+    approvals.executors[ApprovalKind.RECURRING_REMINDER] = Recurring(store)
+    reminders = Reminders(store, agents, quotas, approvals)
+    sources = (
+        questions,
+        ApprovalThreads(approvals),
+        reminders,
+        MessageThreads(store, agents),
+    )
     threads = Threads(store, agents, sources)
+    carrying = Carrying(store, approvals)
     return Desk(
         hive=hive,
         clock=store.clock,
@@ -212,7 +225,9 @@ async def wired(store: Store, hive: Hive) -> Desk:
         sessions=sessions,
         recovery=recovery,
         approvals=approvals,
-        carrying=Carrying(store, approvals),
+        carrying=carrying,
+        reminders=reminders,
+        deliveries=Deliveries(store, agents),
     )
 
 

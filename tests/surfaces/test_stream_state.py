@@ -43,6 +43,7 @@ class Client:
         self.tombstones = {each["name"]: each for each in snapshot["tombstones"]}
         self.approvals = {each["id"]: each for each in snapshot["approvals"]}
         self.questions = {each["id"]: each for each in snapshot["questions"]}
+        self.reminders = {each["id"]: each for each in snapshot["reminders"]["rows"]}
         self.unread = int(snapshot["operator"]["unread"])
 
     def apply(self, event: State) -> None:
@@ -59,6 +60,8 @@ class Client:
             left, entered = LEAVES[kind]
             self._count(data["to"], left, entered)
             self._change(data["id"], state=entered, **_changes(kind, data))
+        elif kind.startswith("reminder_"):
+            self.reminders[data["reminder"]["id"]] = data["reminder"]
         elif kind == "message_read":
             self._change(data["id"], read_at=event["at"])
             self.unread -= 1
@@ -116,6 +119,7 @@ class Client:
             "dead": [message for message in by_id if message["state"] == "dead"],
             "approvals": _in_sight(self.approvals.values()),
             "questions": _in_sight(self.questions.values()),
+            "reminders": _reminders(self.reminders.values()),
             "operator": {"unread": self.unread},
             "alerts": sorted(self.alerts.values(), key=lambda a: (a["raised_at"], a["key"])),
             "tombstones": [self.tombstones[name] for name in sorted(self.tombstones)],
@@ -149,6 +153,19 @@ def _in_sight(questions: Iterable[State]) -> list[State]:
     closed.sort(key=lambda each: (each["closed_at"], each["id"]))
     kept = [each for each in questions if each["closed_at"] is None] + closed[-50:]
     return sorted(kept, key=lambda each: int(each["id"]))
+
+
+def _reminders(known: Iterable[State]) -> State:
+    """Give the pending ones by their time, then the failed ones from the newest on, counted."""
+    pending = [each for each in known if each["state"] == "pending"]
+    failed = [each for each in known if each["state"] == "failed"]
+    counts: State = {}
+    for each in (*pending, *failed):
+        counted = counts.setdefault(each["agent"], {"pending": 0, "failed": 0})
+        counted[each["state"]] += 1
+    pending.sort(key=lambda each: (each["next_at"], each["id"]))
+    failed.sort(key=lambda each: -int(each["id"]))
+    return {"counts": counts, "rows": [*pending[:200], *failed[:200]]}
 
 
 def _paused(pauses: list[State], pause: State) -> list[State]:

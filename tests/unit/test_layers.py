@@ -42,6 +42,7 @@ BREAKS: Final = [
     ("client", "hyperhive.client", "h11"),
     ("box", "hyperhive.surfaces", "hyperhive.client"),
     ("mcp", "hyperhive.surfaces.http", "mcp"),
+    ("clockwork", "hyperhive.bootstrap", "apscheduler"),
     ("plugin", "pytest_nixos.nix", "hyperhive.domain"),
     ("product", "hyperhive.runtimes", "pytest_nixos.nix"),
     ("sql", "hyperhive.services", "sqlalchemy"),

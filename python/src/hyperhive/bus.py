@@ -19,12 +19,14 @@ ANYTHING: Final = "*"
 LIFECYCLE: Final = "lifecycle"
 """Rings when something about agents was recorded that the reconciler or a restart looks at."""
 
-APPROVALS: Final = "approvals"
-"""Rings when an approval was added, decided or closed."""
-
+REMINDERS: Final = "reminders"
+"""Rings when a reminder may be due earlier than any known one."""
 
 QUESTIONS: Final = "questions"
 """Rings when a question was asked that will expire."""
+
+APPROVALS: Final = "approvals"
+"""Rings when an approval was added, decided or closed."""
 
 
 class Watch:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hyperhive.bootstrap.boxes import Boxes, begin, outlives_server, user_of_boxes
+from hyperhive.bootstrap.clockwork import ticking
 from hyperhive.bootstrap.declaring import Declaring
 from hyperhive.bus import Bus
 from hyperhive.config import Hive
@@ -31,6 +32,7 @@ from hyperhive.services.approvals import Approvals, Consent
 from hyperhive.services.briefing import briefing
 from hyperhive.services.carrying import Carrying
 from hyperhive.services.control import Control
+from hyperhive.services.deliveries import Deliveries
 from hyperhive.services.disk import Disk
 from hyperhive.services.feed import Feed
 from hyperhive.services.inputs import NoInputs
@@ -41,6 +43,8 @@ from hyperhive.services.notices import Notices
 from hyperhive.services.questions import Questions
 from hyperhive.services.quotas import Quotas
 from hyperhive.services.recovery import Recovery
+from hyperhive.services.recurring import Recurring
+from hyperhive.services.reminders import Reminders
 from hyperhive.services.restarts import Restarts
 from hyperhive.services.sessions import Sessions
 from hyperhive.services.snapshot import Snapshots
@@ -94,6 +98,8 @@ class Running:
     snapshots: Snapshots
     control: Control
     approvals: Approvals
+    reminders: Reminders
+    deliveries: Deliveries
     carrying: Carrying
     restarts: Restarts
     stalls: Stalls
@@ -172,7 +178,8 @@ async def running(
         run.vault.base_url = run.url
         tasks = _Tasks(stack)
         tasks.start(recovery.settle(left_over), "settling")
-        tasks.start(Upkeep(store, run.messages, logins).run(), "upkeep")
+        chores = Upkeep(store, run.messages, logins).chores()
+        await stack.enter_async_context(ticking(store, chores, run.deliveries))
         tasks.start(run.questions.run(), "questions")
         tasks.start(run.disk.run(), "disk")
         _tell_operator(run, tasks)
@@ -219,8 +226,15 @@ async def _assemble(
     approvals.executors |= {
         ApprovalKind.ACTION: Consent(),
         ApprovalKind.INPUT_UPDATE: NoInputs(),
+        ApprovalKind.RECURRING_REMINDER: Recurring(store),
     }
-    sources = (questions, ApprovalThreads(approvals), MessageThreads(store, agents))
+    reminders = Reminders(store, agents, quotas, approvals)
+    sources = (
+        questions,
+        ApprovalThreads(approvals),
+        reminders,
+        MessageThreads(store, agents),
+    )
     threads = Threads(store, agents, sources)
     recovery = Recovery(store, agents, turns, sessions)
     logins = Logins(store, await asyncio.to_thread(_secret_file, hive))
@@ -249,6 +263,8 @@ async def _assemble(
         snapshots=snapshots,
         control=Control(store, agents, sessions),
         approvals=approvals,
+        reminders=reminders,
+        deliveries=Deliveries(store, agents),
         carrying=carrying,
         restarts=Restarts(store, agents, sessions),
         stalls=Stalls(
@@ -258,7 +274,7 @@ async def _assemble(
         listeners=listeners,
         feed=Feed(store),
         vault=vault,
-        toolbox=Toolbox(store, agents, messages, quotas, questions, threads),
+        toolbox=Toolbox(store, agents, messages, quotas, questions, threads, reminders),
         boxes=boxes,
         declaring=Declaring(store, agents, boxes, source),
     )
@@ -281,6 +297,7 @@ async def _surfaces(
         run.threads,
         run.questions,
         run.approvals,
+        run.reminders,
     )
     lifecycle = Lifecycle(
         control=run.control,

@@ -48,6 +48,7 @@ SECTIONS: Final[dict[str, dict[str, Entry]]] = {
         "logs": Entry("logs", "logs", "Show what an agent's processes wrote."),
         "threads": Entry("threads", "threads", "Show what hangs: on an agent, or in the hive."),
         "quotas": Entry("threads", "quotas", "Show what an agent has used of its quotas."),
+        "reminders": Entry("reminders", "reminders", "List reminders, cancel or retry one."),
         "audit": Entry("archive", "audit", "List who did what."),
     },
     "Agents": {

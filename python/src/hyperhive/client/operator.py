@@ -122,6 +122,38 @@ class OperatorClient:
     def cancel_approval(self, number: int) -> dict[str, Any]:
         """Withdraw what nobody has decided."""
         return cast(dict[str, Any], self._post(f"/api/approvals/{number}/cancel", {}))
+    def reminders(
+        self,
+        *,
+        agent: str | None = None,
+        state: str | None = None,
+        text: str | None = None,
+        due_after: float | None = None,
+        due_before: float | None = None,
+        before: int | None = None,
+        limit: int = 50,
+        """List reminders, newest first, with the counts of each agent."""
+        target = query(
+            "/api/reminders",
+            agent=agent,
+            state=state,
+            text=text,
+            due_after=due_after,
+            due_before=due_before,
+            before=before,
+            limit=limit,
+
+    def reminder(self, number: int) -> dict[str, Any]:
+        """Get one reminder with its whole text, its attempts and its last error."""
+        return cast(dict[str, Any], self._get(f"/api/reminders/{number}"))
+
+    def cancel_reminder(self, number: int) -> dict[str, Any]:
+        """Take a reminder back."""
+        return cast(dict[str, Any], self._post(f"/api/reminders/{number}/cancel", None))
+
+    def retry_reminder(self, number: int) -> dict[str, Any]:
+        """Have a reminder delivered at once that was given up."""
+        return cast(dict[str, Any], self._post(f"/api/reminders/{number}/retry", None))
 
     def turns(self, agent: str, *, before: int | None = None, limit: int = 50) -> answers.TurnPage:
         """List an agent's turns, newest first."""

@@ -248,6 +248,19 @@ class Retention(Table):
     )
 
 
+class Backups(Table):
+    """Copies of the database that the hive makes of itself, below `stateDir`."""
+
+    every_hours: Count = Field(
+        default=24, description="Hours between two; what came since the last one is not in it."
+    )
+    keep: Whole = Field(
+        default=7,
+        description="How many are kept, each as large as the database; 0 makes none. Those made "
+        "by hand or before an upgrade are kept beside them.",
+    )
+
+
 class Limits(Table):
     """What the whole hive may spend."""
 
@@ -298,6 +311,9 @@ class Hive(Table):
     restart: Restart = Field(default_factory=Restart, description="How agents are started again.")
     retention: Retention = Field(
         default_factory=Retention, description="How long what is over is kept."
+    )
+    backups: Backups = Field(
+        default_factory=Backups, description="Copies of the database made at intervals."
     )
     limits: Limits = Field(default_factory=Limits, description="What the hive may spend.")
     manager: Manager = Field(

@@ -58,6 +58,7 @@ class Actor:
 
 THE_OPERATOR: Final = Actor(OPERATOR, is_agent=False)
 THE_SYSTEM: Final = Actor(SYSTEM, is_agent=False)
+THE_REMINDER: Final = Actor(REMINDER, is_agent=False)
 THE_TTL_WATCHDOG: Final = Actor(TTL_WATCHDOG, is_agent=False)
 
 

@@ -16,7 +16,17 @@ from hyperhive.domain.pauses import Cause, Pause
 from hyperhive.domain.turns import TurnKind
 from hyperhive.services.agents import Agents
 from hyperhive.services.sessions import Sessions
-from hyperhive.store import Row, Store, Writing, alerts, audit, lifecycle, messages, turns
+from hyperhive.store import (
+    Row,
+    Store,
+    Writing,
+    alerts,
+    audit,
+    lifecycle,
+    messages,
+    reminders,
+    turns,
+)
 from hyperhive.store import agents as rows
 from hyperhive.store.messages import Draft
 
@@ -206,9 +216,10 @@ class Control:
 
         def drop_some(work: Writing) -> bool:
             _require_gone(work, name)
+            cancelled = reminders.cancel_of(work, name, operator, DROPPED_AT_ONCE)
             dropped = messages.drop_unsettled(work, name, operator, DROPPED_AT_ONCE)
             _tell_senders(work, name, dropped)
-            return len(dropped) == DROPPED_AT_ONCE
+            return DROPPED_AT_ONCE in (len(dropped), cancelled)
 
         while await self._store.write(drop_some):
             pass

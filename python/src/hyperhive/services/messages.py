@@ -14,7 +14,7 @@ from typing import Any
 from hyperhive import bus
 from hyperhive.bus import Watch
 from hyperhive.domain import messages as rules
-from hyperhive.domain.actors import OPERATOR, SYSTEM, THE_SYSTEM, Actor, Role
+from hyperhive.domain.actors import OPERATOR, REMINDER, SYSTEM, THE_SYSTEM, Actor, Role
 from hyperhive.domain.errors import (
     ConflictError,
     ForbiddenError,
@@ -382,7 +382,7 @@ def end_leases(
             f"{rules.ATTEMPTS_MAX} attempts to handle it failed, the last one {outcome.value}."
         )
         alerts.raise_alert(work, _alert_key(row.id), text, severity="error", agent=row.recipient)
-        if row.sender not in (OPERATOR, SYSTEM):
+        if row.sender not in (OPERATOR, SYSTEM, REMINDER):
             word = f"{text} The operator can requeue or drop it."
             rows.add(work, Draft(THE_SYSTEM, row.sender, word, in_reply_to=row.id))
 

@@ -21,6 +21,7 @@ from hyperhive.store import (
     lifecycle,
     messages,
     questions,
+    reminders,
     turns,
 )
 from hyperhive.store import agents as agent_rows
@@ -88,6 +89,10 @@ class Snapshots:
             "dead": [messages.summary(row) for row in reversed(dead)],
             "approvals": approvals.in_sight(asking),
             "questions": questions.shown_now(asking),
+            "reminders": {
+                "counts": reminders.counts(asking),
+                "rows": [reminders.summary(row) for row in reminders.standing(asking)],
+            },
             "operator": {"unread": messages.unread_by_operator(asking)},
             "alerts": alerts.standing(asking),
             "tombstones": [

@@ -1,20 +1,20 @@
-"""What has to be done again and again: overdue leases, a new day, the secret, retention."""
+"""What has to be done again and again: leases, a new day, the secret, retention, backups."""
 
 import asyncio
-import logging
 from typing import Final
 
 from hyperhive.config import Hive
 from hyperhive.services import pacing
+from hyperhive.services.chores import Chore
 from hyperhive.services.logins import Logins
 from hyperhive.services.messages import Messages
 from hyperhive.store import Store, alerts, retention
 
-LEASE_CHECK_SECONDS: Final = 5.0
+LOOK_SECONDS: Final = 5.0
 SECRET_ALERT: Final = "operator-secret"  # noqa: S105 - a key of an alert
 RETENTION_SECONDS: Final = 3600.0
-
-_log = logging.getLogger(__name__)
+BACKUP_LOOK_SECONDS: Final = 300.0
+BACKUP_REASON: Final = "scheduled"
 
 
 class Upkeep:
@@ -25,21 +25,19 @@ class Upkeep:
         self._messages = messages
         self._logins = logins
 
-    async def run(self) -> None:
-        """Do it all, for ever; an error is logged and the next round tries again."""
-        last_retention = float("-inf")
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                await self._messages.release_overdue()
-                await self.look_at_the_day()
-                await self.look_at_the_secret()
-                if loop.time() - last_retention >= RETENTION_SECONDS:
-                    last_retention = loop.time()
-                    await self.retain(self._messages.agents.hive)
-            except Exception:  # noqa: BLE001 - the loop outlives every error
-                _log.exception("upkeep failed; it is tried again")
-            await asyncio.sleep(LEASE_CHECK_SECONDS)
+    def chores(self) -> tuple[Chore, ...]:
+        """Name what has to be done how often."""
+
+        async def retain() -> None:
+            await self.retain(self._messages.agents.hive)
+
+        return (
+            Chore("leases", LOOK_SECONDS, self._messages.release_overdue),
+            Chore("day", LOOK_SECONDS, self.look_at_the_day),
+            Chore("secret", LOOK_SECONDS, self.look_at_the_secret),
+            Chore("retention", RETENTION_SECONDS, retain),
+            Chore("backups", BACKUP_LOOK_SECONDS, self.look_at_the_backups, at_start=False),
+        )
 
     async def look_at_the_day(self) -> None:
         """Begin a new day of spending once it is midnight."""
@@ -68,3 +66,19 @@ class Upkeep:
         while deleted := await self._store.write(lambda work: retention.delete_some(work, keep)):
             total += deleted
         return total
+
+    async def look_at_the_backups(self) -> None:
+        """Back the database up when the last time is as long ago as declared; keep the newest.
+
+        What was made by hand or before a migration is never removed.
+        """
+        backups = self._messages.agents.hive.backups
+        if not backups.keep:
+            return
+        made = await asyncio.to_thread(self._store.backups, BACKUP_REASON)
+        since = self._store.clock() - made[-1].stat().st_mtime if made else None
+        if since is not None and 0 <= since < backups.every_hours * 3600:
+            return
+        newest = await self._store.backup(BACKUP_REASON)
+        for old in [*made, newest][: -backups.keep]:
+            await asyncio.to_thread(old.unlink, missing_ok=True)

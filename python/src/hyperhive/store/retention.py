@@ -33,7 +33,8 @@ class Keep:
 def delete_some(work: Writing, keep: Keep) -> int:
     """Delete rows that are past their time; 0 means that none is left."""
     m, e, t, v = tables.message.c, tables.event.c, tables.turn.c, tables.turn_event.c
-    k, login, a = tables.request_key.c, tables.login.c, tables.approval.c
+    k, login, r = tables.request_key.c, tables.login.c, tables.reminder.c
+    a = tables.approval.c
     messages_until = work.now - keep.messages_days * DAY_SECONDS
     events_until = work.now - keep.events_days * DAY_SECONDS
     transcripts_until = work.now - keep.transcripts_days * DAY_SECONDS
@@ -49,6 +50,7 @@ def delete_some(work: Writing, keep: Keep) -> int:
         + _delete(work, tables.question, tables.question.c.closed_at < messages_until)
         + _delete(work, tables.event, (e.at < events_until) & (e.seq < newest_event), e.seq)
         + _delete(work, tables.turn_event, is_old, v.turn, v.n)
+        + _delete(work, tables.reminder, r.closed_at < messages_until)
         + _delete(work, tables.request_key, k.at < work.now - KEY_SECONDS)
         + _delete(work, tables.approval, old_approval)
         + _delete(work, tables.login, login.expires_at < work.now)

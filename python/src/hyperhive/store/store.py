@@ -92,6 +92,10 @@ class Store:
         """Copy the database as it is now into ``backups/``, while work goes on."""
         return await asyncio.to_thread(_back_up, self.path, self.directory / "backups", reason)
 
+    def backups(self, reason: str) -> list[Path]:
+        """Give the backups that were made for a reason, oldest first."""
+        return sorted((self.directory / "backups").glob(f"*Z-{reason}*.db"))
+
     async def restore(self, source: Path) -> Path:
         """Put a backup's content in place of the present one, which is copied aside first.
 

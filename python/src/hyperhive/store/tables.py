@@ -16,6 +16,7 @@ _DEAD = text("state = 'dead'")
 _OPEN = text("state = 'open'")
 _UNRESOLVED = text("closed_at IS NULL")
 _PENDING = text("state = 'pending'")
+_FAILED = text("state = 'failed'")
 _UNREAD = text("recipient = 'operator' AND read_at IS NULL")
 
 
@@ -239,14 +240,18 @@ class SpawnedRow(SQLModel, table=True):
 class ReminderRow(SQLModel, table=True):
     """A word of an agent to itself, for later.
 
-    ``due_at`` is when it is to be delivered, ``next_at`` when that is tried next; ``written`` is
-    the file that holds its text, relative to the agent's state.
+    ``due_at`` is when it is to be delivered, ``next_at`` when that is tried next; ``file_path``
+    is where its text shall be, ``written`` where it is, both relative to the agent's state.
+    ``message`` is the latest delivery, ``skipped`` how many times were left out since.
     """
 
     __tablename__ = "reminder"
     __table_args__: ClassVar[Any] = (
         Index("ix_reminder_due", "state", "next_at", "id", sqlite_where=_PENDING),
-        Index("ix_reminder_agent", "agent", "state", "id"),
+        Index("ix_reminder_failed", "state", "id", sqlite_where=_FAILED),
+        Index("ix_reminder_open", "closed_at", "agent", "state", "id", sqlite_where=_UNRESOLVED),
+        Index("ix_reminder_agent", "agent", "id"),
+        Index("ix_reminder_written", "agent", "written", sqlite_where=text("written IS NOT NULL")),
         Index("ix_reminder_closed", "closed_at", sqlite_where=text("closed_at IS NOT NULL")),
         {"sqlite_autoincrement": True},
     )
@@ -264,6 +269,7 @@ class ReminderRow(SQLModel, table=True):
     last_error: str | None = Field(default=None, sa_type=Text)
     late: bool = False
     deliveries: int = 0
+    skipped: int = 0
     delivered_at: float | None = None
     message: int | None = None
     written: str | None = None

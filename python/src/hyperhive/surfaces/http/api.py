@@ -23,6 +23,7 @@ from hyperhive.services.logins import Logins
 from hyperhive.services.messages import Messages
 from hyperhive.services.questions import Questions
 from hyperhive.services.quotas import Quotas
+from hyperhive.services.reminders import Reminders
 from hyperhive.services.snapshot import Snapshots
 from hyperhive.services.threads import Threads
 from hyperhive.services.turns import Turns
@@ -59,6 +60,7 @@ class Services:
     threads: Threads
     questions: Questions
     approvals: Approvals
+    reminders: Reminders
 
 
 class State(Controller):

@@ -19,6 +19,7 @@ from hyperhive.surfaces.http.deciding import QuestionsApi, QuotasApi, ThreadsApi
 from hyperhive.surfaces.http.lifecycle import AgentsApi, HiveApi, Lifecycle
 from hyperhive.surfaces.http.pages import Pages
 from hyperhive.surfaces.http.problems import MEDIA_TYPE, problem, problem_of
+from hyperhive.surfaces.http.reminders import RemindersApi
 
 REQUEST_BYTES_MAX: Final = 1024 * 1024
 
@@ -29,8 +30,8 @@ def operator_app(services: Services, logins: Logins, lifecycle: Lifecycle) -> Li
     """Build the application that the gate and the admin socket lead to."""
     return Litestar(
         route_handlers=[
-            *(State, MessagesApi, TurnsApi, AgentsApi, HiveApi, AdminApi, Pages),
             *(QuestionsApi, ThreadsApi, QuotasApi, ApprovalsApi, InputsApi),
+            *(State, MessagesApi, RemindersApi, TurnsApi, AgentsApi, HiveApi, AdminApi, Pages),
         ],
         dependencies={
             "services": Provide(lambda: services, sync_to_thread=False),

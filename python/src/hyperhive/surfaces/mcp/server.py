@@ -33,7 +33,8 @@ from hyperhive.surfaces.disconnects import Request
 from hyperhive.surfaces.mcp import exchanges
 from hyperhive.surfaces.mcp.calls import SCOPE_KEY, Call
 from hyperhive.surfaces.mcp.exchanges import Told
-from hyperhive.surfaces.mcp.tools import Tool, Toolbox
+from hyperhive.surfaces.mcp.tool import Tool
+from hyperhive.surfaces.mcp.tools import Toolbox
 
 INSTRUCTIONS: Final = """\
 These tools connect you to your hive: other agents, its manager and its human operator. Wait for \

@@ -4,11 +4,10 @@ A tool is its arguments, its words and one call of a service. Every tool may saf
 again with the same request number; whoever adds one keeps that.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from hyperhive.config.agents import MANAGER_TOOLS
 from hyperhive.domain.actors import OPERATOR
@@ -21,27 +20,13 @@ from hyperhive.services.agents import STATUS_CHARS_MAX, Agents
 from hyperhive.services.messages import Messages
 from hyperhive.services.questions import Questions
 from hyperhive.services.quotas import Quotas
+from hyperhive.services.reminders import Reminders
 from hyperhive.services.threads import Threads
 from hyperhive.store import Store
 from hyperhive.surfaces.bounds import GIVEN_KEY_CHARS_MAX, Number
+from hyperhive.surfaces.mcp import reminders as reminder_tools
 from hyperhive.surfaces.mcp.calls import Call
-
-
-class Arguments(BaseModel):
-    """What a tool takes; anything else is refused by name."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Tool:
-    """A tool as an agent meets it, and what it does."""
-
-    name: str
-    description: str
-    arguments: type[Arguments]
-    run: Callable[[Call, Any], Awaitable[dict[str, Any]]]
-    reads_only: bool = False
+from hyperhive.surfaces.mcp.tool import Arguments, Tool
 
 
 class Send(Arguments):
@@ -207,6 +192,7 @@ class Toolbox:
         quotas: Quotas,
         questions: Questions,
         threads: Threads,
+        reminders: Reminders,
     ) -> None:
         """Begin with the tools of messages, questions and threads; `add` brings the others."""
         self._store = store
@@ -218,6 +204,7 @@ class Toolbox:
         self.tools: dict[str, Tool] = {
             tool.name: tool
             for tool in (
+                *reminder_tools.tools(reminders),
                 Tool("recv", RECV, Recv, self._recv),
                 Tool("send", SEND, Send, self._send),
                 Tool("ack", ACK, Ack, self._ack),

@@ -25,6 +25,7 @@ def upgrade() -> None:
         sa.Column("last_error", sa.Text(), nullable=True),
         sa.Column("late", sa.Boolean(), nullable=False),
         sa.Column("deliveries", sa.Integer(), nullable=False),
+        sa.Column("skipped", sa.Integer(), nullable=False),
         sa.Column("delivered_at", sa.Float(), nullable=True),
         sa.Column("message", sa.Integer(), nullable=True),
         sa.Column("written", sa.String(), nullable=True),
@@ -37,7 +38,25 @@ def upgrade() -> None:
         ["state", "next_at", "id"],
         sqlite_where=sa.text("state = 'pending'"),
     )
-    op.create_index("ix_reminder_agent", "reminder", ["agent", "state", "id"])
+    op.create_index(
+        "ix_reminder_failed",
+        "reminder",
+        ["state", "id"],
+        sqlite_where=sa.text("state = 'failed'"),
+    )
+    op.create_index(
+        "ix_reminder_open",
+        "reminder",
+        ["closed_at", "agent", "state", "id"],
+        sqlite_where=sa.text("closed_at IS NULL"),
+    )
+    op.create_index("ix_reminder_agent", "reminder", ["agent", "id"])
+    op.create_index(
+        "ix_reminder_written",
+        "reminder",
+        ["agent", "written"],
+        sqlite_where=sa.text("written IS NOT NULL"),
+    )
     op.create_index(
         "ix_reminder_closed",
         "reminder",

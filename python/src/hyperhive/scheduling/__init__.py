@@ -1,0 +1,1 @@
+"""When things are done again: the only place that knows APScheduler."""

@@ -1,0 +1,92 @@
+"""What is done again and again while the hive runs, each in a loop of its own.
+
+Somebody rings; the loop does the work. One that is rung while it works does it once more
+afterwards. A failure is an alert until the chore has gone well, and the next ring tries again.
+Stopping finishes what is under way, for a limited time.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from hyperhive.store import Store, alerts
+
+STOP_SECONDS: Final = 5.0
+"""How long what is under way may still take when the hive stops."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Chore:
+    """Something to do at an interval (seconds), at the start too unless it says otherwise.
+
+    Doing it once too often must not matter.
+    """
+
+    name: str
+    every_seconds: float
+    do: Callable[[], Awaitable[object]]
+    at_start: bool = True
+
+
+class ChoreLoop:
+    """Does one chore whenever it is rung."""
+
+    def __init__(self, store: Store, chore: Chore) -> None:
+        self.chore = chore
+        self._store = store
+        self._rung = asyncio.Event()
+        self._ending = False
+        # Whatever the server before this one has said of it may be over.
+        self._failed = True
+
+    def ring(self) -> None:
+        """Have it done, soon and once."""
+        self._rung.set()
+
+    def end(self) -> None:
+        """Have `run` return when what is under way is done."""
+        self._ending = True
+        self._rung.set()
+
+    async def run(self) -> None:
+        """Do it at each ring, until `end`; an error is told and ends nothing."""
+        while True:
+            await self._rung.wait()
+            self._rung.clear()
+            if self._ending:
+                return
+            await self._once()
+
+    async def _once(self) -> None:
+        key = f"chore:{self.chore.name}"
+        try:
+            try:
+                await self.chore.do()
+            except Exception as error:  # noqa: BLE001 - told to the operator, done again later
+                _log.exception("%s failed; it is done again", self.chore.name)
+                self._failed = True
+                text = f"{self.chore.name.capitalize()} failed and is tried again: {error}"
+                await self._store.write(
+                    lambda work: alerts.raise_alert(work, key, text, severity="error")
+                )
+            else:
+                if self._failed:
+                    await self._store.write(lambda work: alerts.clear_alert(work, key))
+                    self._failed = False
+        except Exception:  # noqa: BLE001 - the loop outlives a database that cannot be written
+            _log.exception("what became of %s could not be noted", self.chore.name)
+
+
+async def stopped(loops: Sequence[asyncio.Task[None]], seconds: float = STOP_SECONDS) -> None:
+    """Wait for loops that were told to end; whatever takes longer is cut off."""
+    if not loops:
+        return
+    _, late = await asyncio.wait(loops, timeout=seconds)
+    for task in late:
+        _log.warning("%s did not end in %g s and is cut off", task.get_name(), seconds)
+        task.cancel()
+    await asyncio.gather(*loops, return_exceptions=True)
