@@ -1,4 +1,4 @@
-"""A manager's side of a configuration: commits in the proposed repository, honest ones and traps."""
+"""A manager's side of a configuration: commits in the proposed repository, traps among them."""
 
 import os
 import subprocess
