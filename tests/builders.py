@@ -13,9 +13,12 @@ from hyperhive.bus import Bus
 from hyperhive.config import Hive, parse
 from hyperhive.domain import actors
 from hyperhive.domain.actors import Actor
+from hyperhive.domain.approvals import ApprovalKind
 from hyperhive.domain.messages import HAND_LEASE_SECONDS
 from hyperhive.services.agents import Agents
+from hyperhive.services.approvals import Approvals, Consent
 from hyperhive.services.callers import Caller
+from hyperhive.services.carrying import Carrying
 from hyperhive.services.messages import Messages
 from hyperhive.services.recovery import Recovery
 from hyperhive.services.sessions import Session, Sessions
@@ -101,6 +104,8 @@ class Desk:
     turns: Turns
     sessions: Sessions
     recovery: Recovery
+    approvals: Approvals
+    carrying: Carrying
     open_sessions: dict[str, Session] = field(default_factory=dict)
 
     async def send(self, sender: str, to: str, body: str = "hello", **options: Any) -> int:
@@ -178,7 +183,20 @@ async def wired(store: Store, hive: Hive) -> Desk:
     turns, sessions = Turns(store, agents), Sessions(store, agents)
     recovery = Recovery(store, agents, turns, sessions)
     messages = Messages(store, agents)
-    return Desk(hive, store.clock, store, agents, messages, turns, sessions, recovery)
+    approvals = Approvals(store, agents)
+    approvals.executors[ApprovalKind.ACTION] = Consent()
+    return Desk(
+        hive,
+        store.clock,
+        store,
+        agents,
+        messages,
+        turns,
+        sessions,
+        recovery,
+        approvals,
+        Carrying(store, approvals),
+    )
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ events, no client can.
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ class Client:
         self.messages |= {message["id"]: message for message in snapshot["dead"]}
         self.alerts = {alert["key"]: alert for alert in snapshot["alerts"]}
         self.tombstones = {each["name"]: each for each in snapshot["tombstones"]}
+        self.approvals = {each["id"]: each for each in snapshot["approvals"]}
         self.unread = int(snapshot["operator"]["unread"])
 
     def apply(self, event: State) -> None:
@@ -94,6 +95,8 @@ class Client:
             self.alerts[data["key"]] = data
         elif kind == "alert_cleared":
             del self.alerts[data["key"]]
+        elif kind in {"approval_added", "approval_changed", "approval_resolved"}:
+            self.approvals[data["approval"]["id"]] = data["approval"]
         elif kind == "hive_started":
             self._hive(version=data["version"], started_at=event["at"])
         else:
@@ -108,6 +111,7 @@ class Client:
             "agents": [self.agents[name] for name in sorted(self.agents)],
             "messages": by_id[-LATEST:],
             "dead": [message for message in by_id if message["state"] == "dead"],
+            "approvals": _in_sight(self.approvals.values()),
             "operator": {"unread": self.unread},
             "alerts": sorted(self.alerts.values(), key=lambda a: (a["raised_at"], a["key"])),
             "tombstones": [self.tombstones[name] for name in sorted(self.tombstones)],
@@ -133,6 +137,14 @@ class Client:
         if entered in inbox:
             inbox[entered] += 1
         self._agent(to, inbox=inbox)
+
+
+def _in_sight(approvals: Iterable[State]) -> list[State]:
+    """Give what waits, and the last 50 that are decided."""
+    closed = [each for each in approvals if each["closed_at"] is not None]
+    closed.sort(key=lambda each: (each["closed_at"], each["id"]))
+    standing = [each for each in approvals if each["closed_at"] is None]
+    return sorted([*standing, *closed[-50:]], key=lambda each: int(each["id"]))
 
 
 def _paused(pauses: list[State], pause: State) -> list[State]:

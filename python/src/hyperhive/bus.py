@@ -19,6 +19,9 @@ ANYTHING: Final = "*"
 LIFECYCLE: Final = "lifecycle"
 """Rings when something about agents was recorded that the reconciler or a restart looks at."""
 
+APPROVALS: Final = "approvals"
+"""Rings when an approval was added, decided or closed."""
+
 
 class Watch:
     """A standing interest in some names.
@@ -119,3 +122,8 @@ def inbox(agent: str) -> str:
 def turn(number: int) -> str:
     """Name what rings when a turn ends."""
     return f"turn:{number}"
+
+
+def approval(number: int) -> str:
+    """Name what rings when an approval takes a step."""
+    return f"approval:{number}"

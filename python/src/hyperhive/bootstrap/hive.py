@@ -18,13 +18,16 @@ from hyperhive.bootstrap.boxes import Boxes, begin, outlives_server, user_of_box
 from hyperhive.bootstrap.declaring import Declaring
 from hyperhive.bus import Bus
 from hyperhive.config import Hive
+from hyperhive.domain.approvals import ApprovalKind
 from hyperhive.domain.errors import UnavailableError
 from hyperhive.domain.paths import HivePaths
 from hyperhive.reconcile.loop import Reconciler
 from hyperhive.reconcile.specs import HARNESS
 from hyperhive.runtimes.processes import namespaces
 from hyperhive.services.agents import Agents
+from hyperhive.services.approvals import Approvals, Consent
 from hyperhive.services.briefing import briefing
+from hyperhive.services.carrying import Carrying
 from hyperhive.services.control import Control
 from hyperhive.services.disk import Disk
 from hyperhive.services.feed import Feed
@@ -78,6 +81,8 @@ class Running:
     sessions: Sessions
     snapshots: Snapshots
     control: Control
+    approvals: Approvals
+    carrying: Carrying
     restarts: Restarts
     stalls: Stalls
     disk: Disk
@@ -158,6 +163,7 @@ async def running(
         tasks.start(Upkeep(store, run.messages, logins).run(), "upkeep")
         tasks.start(run.disk.run(), "disk")
         tasks.start(run.restarts.run(), "restarts")
+        tasks.start(run.carrying.run(), "approvals")
         if with_agents or outlives_server(hive):
             where = run.url.removeprefix("http://")
             stop_agents = with_agents and stop_agents
@@ -199,9 +205,13 @@ async def _assemble(
     boxes = Boxes(store, agents, harness=harness, user=user_of_boxes())
     await asyncio.to_thread(boxes.look_up, hive)
     listeners = Listeners(hive.run_dir)
+    approvals = Approvals(store, agents)
+    approvals.executors[ApprovalKind.ACTION] = Consent()
+    carrying = Carrying(store, approvals)
 
     async def settled() -> None:
         await recovery.start_over()
+        await carrying.start_over()
         await snapshots.begin()
 
     vault.settled = settled
@@ -214,6 +224,8 @@ async def _assemble(
         sessions=sessions,
         snapshots=snapshots,
         control=Control(store, agents, sessions),
+        approvals=approvals,
+        carrying=carrying,
         restarts=Restarts(store, agents, sessions),
         stalls=Stalls(
             store, agents, sessions, turns, stall_seconds=waits.stall, hello_seconds=waits.hello

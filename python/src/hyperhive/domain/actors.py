@@ -11,6 +11,8 @@ MANAGER: Final = "manager"
 EVERYONE: Final = "*"
 SYSTEM: Final = "system"
 REMINDER: Final = "reminder"
+TTL_WATCHDOG: Final = "ttl-watchdog"
+"""Who ends what nobody has answered in its time; too long for an agent's name."""
 
 NAME_LENGTHS: Final = range(2, 12)
 """Characters in an agent's name: a container ``h-<name>`` and its interface must fit, too."""
@@ -56,6 +58,7 @@ class Actor:
 
 THE_OPERATOR: Final = Actor(OPERATOR, is_agent=False)
 THE_SYSTEM: Final = Actor(SYSTEM, is_agent=False)
+THE_TTL_WATCHDOG: Final = Actor(TTL_WATCHDOG, is_agent=False)
 
 
 def agent(name: str) -> Actor:

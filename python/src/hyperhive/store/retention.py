@@ -7,6 +7,7 @@ from sqlalchemy import Table, delete, func, select, tuple_
 from sqlalchemy.sql.elements import ColumnElement
 
 from hyperhive.domain.actors import OPERATOR
+from hyperhive.domain.approvals import CLOSED_SHOWN
 from hyperhive.domain.messages import KEY_SECONDS
 from hyperhive.store import tables
 from hyperhive.store.transaction import Writing
@@ -19,7 +20,10 @@ DAY_SECONDS: Final = 24 * 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """How long what has ended is kept, in days. What is not settled is kept for ever."""
+    """How long what has ended is kept, in days. What is not settled is kept for ever.
+
+    What was decided is kept as long as messages are, and the latest of it as long as it is shown.
+    """
 
     messages_days: float = 30
     events_days: float = 30
@@ -29,7 +33,7 @@ class Keep:
 def delete_some(work: Writing, keep: Keep) -> int:
     """Delete rows that are past their time; 0 means that none is left."""
     m, e, t, v = tables.message.c, tables.event.c, tables.turn.c, tables.turn_event.c
-    k, login = tables.request_key.c, tables.login.c
+    k, login, a = tables.request_key.c, tables.login.c, tables.approval.c
     messages_until = work.now - keep.messages_days * DAY_SECONDS
     events_until = work.now - keep.events_days * DAY_SECONDS
     transcripts_until = work.now - keep.transcripts_days * DAY_SECONDS
@@ -37,11 +41,15 @@ def delete_some(work: Writing, keep: Keep) -> int:
     newest_event = select(func.max(e.seq)).scalar_subquery()
     old_turn = select(t.id).where(t.id == v.turn, t.ended_at < transcripts_until)
     is_old = old_turn.correlate(tables.turn_event).exists()
+    in_sight = select(a.id).where(a.closed_at.is_not(None)).correlate(None)
+    in_sight = in_sight.order_by(a.closed_at.desc(), a.id.desc()).limit(CLOSED_SHOWN)
+    old_approval = (a.closed_at < messages_until) & a.id.not_in(in_sight)
     return (
         _delete(work, tables.message, (m.settled_at < messages_until) & ~unread)
         + _delete(work, tables.event, (e.at < events_until) & (e.seq < newest_event), e.seq)
         + _delete(work, tables.turn_event, is_old, v.turn, v.n)
         + _delete(work, tables.request_key, k.at < work.now - KEY_SECONDS)
+        + _delete(work, tables.approval, old_approval)
         + _delete(work, tables.login, login.expires_at < work.now)
     )
 
