@@ -21,6 +21,7 @@ from hyperhive.config import Hive
 from hyperhive.domain.approvals import ApprovalKind
 from hyperhive.domain.errors import UnavailableError
 from hyperhive.domain.paths import HivePaths
+from hyperhive.git.repositories import GitRepositories
 from hyperhive.reconcile.loop import Reconciler
 from hyperhive.reconcile.specs import HARNESS
 from hyperhive.runtimes.processes import namespaces
@@ -29,6 +30,7 @@ from hyperhive.services.approvals import Approvals, Consent
 from hyperhive.services.briefing import briefing
 from hyperhive.services.carrying import Carrying
 from hyperhive.services.control import Control
+from hyperhive.services.deploying import Deploying
 from hyperhive.services.disk import Disk
 from hyperhive.services.feed import Feed
 from hyperhive.services.logins import Logins
@@ -37,6 +39,7 @@ from hyperhive.services.recovery import Recovery
 from hyperhive.services.restarts import Restarts
 from hyperhive.services.sessions import Sessions
 from hyperhive.services.snapshot import Snapshots
+from hyperhive.services.spawning import Spawning
 from hyperhive.services.stalls import Stalls
 from hyperhive.services.turns import Turns
 from hyperhive.services.upkeep import Upkeep
@@ -54,6 +57,7 @@ from hyperhive.surfaces.identity import AdminListener
 from hyperhive.surfaces.listeners import Listeners
 from hyperhive.surfaces.mcp.endpoint import McpEndpoint
 from hyperhive.surfaces.mcp.server import McpServer
+from hyperhive.surfaces.mcp.spawning import spawning_tools
 from hyperhive.surfaces.mcp.tools import Toolbox
 
 SECRET_FILE: Final = "operator-secret"  # noqa: S105 - a file's name
@@ -82,6 +86,8 @@ class Running:
     snapshots: Snapshots
     control: Control
     approvals: Approvals
+    spawning: Spawning
+    deploying: Deploying
     carrying: Carrying
     restarts: Restarts
     stalls: Stalls
@@ -156,6 +162,8 @@ async def running(
 
         stack.push_async_callback(close)
         run.declaring.open_agent = lambda name: run.listeners.open_agent(name, agent_app)
+        run.spawning.let_in = run.declaring.let_in
+        run.spawning.awaits_hello = with_agents
         run.url = await _listen(hive, run, operator, gate)
         run.vault.base_url = run.url
         tasks = _Tasks(stack)
@@ -164,6 +172,7 @@ async def running(
         tasks.start(run.disk.run(), "disk")
         tasks.start(run.restarts.run(), "restarts")
         tasks.start(run.carrying.run(), "approvals")
+        tasks.start(run.deploying.run(), "tags of decisions")
         if with_agents or outlives_server(hive):
             where = run.url.removeprefix("http://")
             stop_agents = with_agents and stop_agents
@@ -207,6 +216,14 @@ async def _assemble(
     listeners = Listeners(hive.run_dir)
     approvals = Approvals(store, agents)
     approvals.executors[ApprovalKind.ACTION] = Consent()
+    owner = boxes_owner()
+    kept = GitRepositories(HivePaths(hive.state_dir, hive.run_dir), owner)
+    spawning = Spawning(store, agents, approvals, kept)
+    deploying = Deploying(store, agents, approvals, kept)
+    approvals.executors |= {
+        ApprovalKind.SPAWN: spawning,
+        ApprovalKind.CONFIG_CHANGE: deploying,
+    }
     carrying = Carrying(store, approvals)
 
     async def settled() -> None:
@@ -225,6 +242,8 @@ async def _assemble(
         snapshots=snapshots,
         control=Control(store, agents, sessions),
         approvals=approvals,
+        spawning=spawning,
+        deploying=deploying,
         carrying=carrying,
         restarts=Restarts(store, agents, sessions),
         stalls=Stalls(
@@ -257,8 +276,11 @@ async def _surfaces(
         logs=run.boxes.logs,
         forget=lambda name: _forget(run, name),
         refresh=run.boxes.refresh,
+        spawning=run.spawning,
+        deploying=run.deploying,
     )
     operator = operator_app(services, logins, lifecycle)
+    run.toolbox.add(*spawning_tools(run.spawning, run.deploying))
     mcp = McpServer(run.toolbox)
     await stack.enter_async_context(mcp.running())
     walls = Walls(run.store, run.boxes.specs, namespaces())
@@ -279,7 +301,7 @@ async def _listen(hive: Hive, run: Running, operator: object, gate: Gate) -> str
     where = hive.operator
     listeners = run.listeners
     try:
-        for name in hive.agents:
+        for name in run.agents.hive.agents:
             await run.declaring.let_in(name)
         await listeners.open_unix(
             listeners.admin_socket, AdminListener(operator), mode=ADMIN_SOCKET_MODE
@@ -308,9 +330,16 @@ def _secret_file(hive: Hive) -> Path:
     return path
 
 
+def boxes_owner() -> tuple[int, int] | None:
+    """Give the user and group that boxes run as, where that is not the server's own user."""
+    user = user_of_boxes()
+    return (user.uid, user.gid) if user is not None and user.dropped_to else None
+
+
 async def _forget(run: Running, name: str) -> None:
     """Close the socket of an agent that is gone, and remove its files."""
     await run.listeners.close_unix(run.listeners.agent_socket(name))
+    await run.spawning.forget(name)
     paths = HivePaths(run.hive.state_dir, run.hive.run_dir)
 
     def remove() -> None:

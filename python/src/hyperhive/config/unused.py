@@ -28,6 +28,8 @@ OFFERED_TOOLS: Final = frozenset(
         Tool.WHOAMI,
         Tool.SET_STATUS,
         Tool.MESSAGE_STATUS,
+        Tool.REQUEST_SPAWN,
+        Tool.REQUEST_APPLY_COMMIT,
     }
 )
 """What this version offers; the declaration may already name the rest."""

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from hyperhive.config.agents import MANAGER_TOOLS
 from hyperhive.domain.messages import (
     BODY_BYTES_MAX,
     RECV_MESSAGES_MAX,
@@ -149,6 +150,10 @@ class Toolbox:
             )
         }
 
+    def add(self, *tools: Tool) -> None:
+        """Offer more tools, before the first request."""
+        self.tools |= {tool.name: tool for tool in tools}
+
     def granted(self, agent: str) -> list[Tool]:
         """Give the tools that the declaration grants an agent."""
         return [tool for name, tool in self.tools.items() if self._grants(agent, name)]
@@ -159,6 +164,8 @@ class Toolbox:
 
     def _grants(self, agent: str, name: str) -> bool:
         declared = self._agents.hive.agents.get(agent)
+        if name in MANAGER_TOOLS and agent != self._agents.roster.manager:
+            return False
         return declared is None or declared.tools is None or name in declared.tools
 
     async def _send(self, call: Call, given: Send) -> dict[str, Any]:
