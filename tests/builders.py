@@ -16,17 +16,24 @@ from hyperhive.domain.actors import Actor
 from hyperhive.domain.approvals import ApprovalKind
 from hyperhive.domain.messages import HAND_LEASE_SECONDS
 from hyperhive.services.agents import Agents
+from hyperhive.services.approval_threads import ApprovalThreads
 from hyperhive.services.approvals import Approvals, Consent
 from hyperhive.services.callers import Caller
 from hyperhive.services.carrying import Carrying
+from hyperhive.services.message_threads import MessageThreads
 from hyperhive.services.messages import Messages
+from hyperhive.services.questions import Questions
+from hyperhive.services.quotas import Quotas
 from hyperhive.services.recovery import Recovery
 from hyperhive.services.sessions import Session, Sessions
+from hyperhive.services.threads import Threads
 from hyperhive.services.turns import Turns
 from hyperhive.store import Store
 from hyperhive.store.messages import Holder
 
 THREE: Final = ("queen", "alice", "bob")
+UNBOUND: Final = {"quotas": {"messagesPerMinute": 1_000_000, "broadcastsPerMinute": 1_000_000}}
+"""What to add to a hive in which a test floods: agents that may send as much as they can."""
 EPOCH: Final = 1_700_000_000.0
 """Where a `ManualClock` begins, in seconds since the epoch."""
 
@@ -100,7 +107,10 @@ class Desk:
     clock: Callable[[], float]
     store: Store
     agents: Agents
+    quotas: Quotas
     messages: Messages
+    questions: Questions
+    threads: Threads
     turns: Turns
     sessions: Sessions
     recovery: Recovery
@@ -182,20 +192,27 @@ async def wired(store: Store, hive: Hive) -> Desk:
     await agents.declare(hive)
     turns, sessions = Turns(store, agents), Sessions(store, agents)
     recovery = Recovery(store, agents, turns, sessions)
-    messages = Messages(store, agents)
-    approvals = Approvals(store, agents)
+    quotas = Quotas(store, agents)
+    messages = Messages(store, agents, quotas)
+    questions = Questions(store, agents, quotas)
+    approvals = Approvals(store, agents, quotas)
     approvals.executors[ApprovalKind.ACTION] = Consent()
+    sources = (questions, ApprovalThreads(approvals), MessageThreads(store, agents))
+    threads = Threads(store, agents, sources)
     return Desk(
-        hive,
-        store.clock,
-        store,
-        agents,
-        messages,
-        turns,
-        sessions,
-        recovery,
-        approvals,
-        Carrying(store, approvals),
+        hive=hive,
+        clock=store.clock,
+        store=store,
+        agents=agents,
+        quotas=quotas,
+        messages=messages,
+        questions=questions,
+        threads=threads,
+        turns=turns,
+        sessions=sessions,
+        recovery=recovery,
+        approvals=approvals,
+        carrying=Carrying(store, approvals),
     )
 
 
@@ -205,9 +222,10 @@ async def a_desk(
     *,
     clock: Callable[[], float] | None = None,
     names: tuple[str, ...] = THREE,
+    hive: Mapping[str, object] | None = None,
     **agents: Mapping[str, object],
 ) -> AsyncIterator[Desk]:
     """Run the hive that `a_hive` declares, without sockets."""
-    declared = a_hive(directory, directory / "run", names, **agents)
+    declared = a_hive(directory, directory / "run", names, hive=hive, **agents)
     async with a_store(directory, clock=clock) as store:
         yield await wired(store, declared)

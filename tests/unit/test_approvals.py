@@ -10,7 +10,6 @@ import pytest
 
 from hyperhive.domain.actors import THE_OPERATOR
 from hyperhive.domain.approvals import (
-    PENDING_MAX,
     SHOWN_BYTES_MAX,
     ApprovalKind,
     ApprovalState,
@@ -39,6 +38,7 @@ from tests.promises import promise
 pytestmark = pytest.mark.anyio
 
 BOUND_SECONDS = 10.0
+PENDING_MAX = 25
 
 
 def an_action(**settings: Any) -> Proposal:
@@ -56,6 +56,7 @@ class Recorder:
         self.refusal: Exception | None = None
         self.error: Exception | None = None
         self.came_to: Mapping[str, Any] | None = None
+        self.began = asyncio.Event()
         self.gate = asyncio.Event()
         self.gate.set()
 
@@ -66,6 +67,7 @@ class Recorder:
 
     async def carry_out(self, approved: Approved) -> Mapping[str, Any]:
         self.ran.append(approved)
+        self.began.set()
         await self.gate.wait()
         if self.error is not None:
             raise self.error
@@ -448,8 +450,7 @@ async def test_what_was_running_is_settled_at_start_and_not_run_again(
         recorder.gate.clear()
         task = asyncio.create_task(desk.carrying.carry(request["id"]))
         async with asyncio.timeout(BOUND_SECONDS):
-            while not recorder.ran:
-                await asyncio.sleep(0)
+            await recorder.began.wait()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         hive = desk.hive

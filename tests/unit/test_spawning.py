@@ -63,7 +63,7 @@ class Bench:
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     async with a_desk(tmp_path) as desk:
         kept = GitRepositories(HivePaths(tmp_path, tmp_path / "run"))
-        approvals = Approvals(desk.store, desk.agents)
+        approvals = Approvals(desk.store, desk.agents, desk.quotas)
         spawning = Spawning(desk.store, desk.agents, approvals, kept)
         deploying = Deploying(desk.store, desk.agents, approvals, kept)
         approvals.executors |= {

@@ -23,6 +23,10 @@ APPROVALS: Final = "approvals"
 """Rings when an approval was added, decided or closed."""
 
 
+QUESTIONS: Final = "questions"
+"""Rings when a question was asked that will expire."""
+
+
 class Watch:
     """A standing interest in some names.
 

@@ -26,6 +26,7 @@ from hyperhive.reconcile.loop import Reconciler
 from hyperhive.reconcile.specs import HARNESS
 from hyperhive.runtimes.processes import namespaces
 from hyperhive.services.agents import Agents
+from hyperhive.services.approval_threads import ApprovalThreads
 from hyperhive.services.approvals import Approvals, Consent
 from hyperhive.services.briefing import briefing
 from hyperhive.services.carrying import Carrying
@@ -33,14 +34,19 @@ from hyperhive.services.control import Control
 from hyperhive.services.deploying import Deploying
 from hyperhive.services.disk import Disk
 from hyperhive.services.feed import Feed
+from hyperhive.services.inputs import NoInputs
 from hyperhive.services.logins import Logins
+from hyperhive.services.message_threads import MessageThreads
 from hyperhive.services.messages import Messages
+from hyperhive.services.questions import Questions
+from hyperhive.services.quotas import Quotas
 from hyperhive.services.recovery import Recovery
 from hyperhive.services.restarts import Restarts
 from hyperhive.services.sessions import Sessions
 from hyperhive.services.snapshot import Snapshots
 from hyperhive.services.spawning import Spawning
 from hyperhive.services.stalls import Stalls
+from hyperhive.services.threads import Threads
 from hyperhive.services.turns import Turns
 from hyperhive.services.upkeep import Upkeep
 from hyperhive.services.vault import Vault
@@ -56,6 +62,7 @@ from hyperhive.surfaces.http.lifecycle import Lifecycle
 from hyperhive.surfaces.identity import AdminListener
 from hyperhive.surfaces.listeners import Listeners
 from hyperhive.surfaces.mcp.endpoint import McpEndpoint
+from hyperhive.surfaces.mcp.managing import Hands
 from hyperhive.surfaces.mcp.server import McpServer
 from hyperhive.surfaces.mcp.spawning import spawning_tools
 from hyperhive.surfaces.mcp.tools import Toolbox
@@ -80,7 +87,10 @@ class Running:
     hive: Hive
     store: Store
     agents: Agents
+    quotas: Quotas
     messages: Messages
+    questions: Questions
+    threads: Threads
     turns: Turns
     sessions: Sessions
     snapshots: Snapshots
@@ -169,6 +179,7 @@ async def running(
         tasks = _Tasks(stack)
         tasks.start(recovery.settle(left_over), "settling")
         tasks.start(Upkeep(store, run.messages, logins).run(), "upkeep")
+        tasks.start(run.questions.run(), "questions")
         tasks.start(run.disk.run(), "disk")
         tasks.start(run.restarts.run(), "restarts")
         tasks.start(run.carrying.run(), "approvals")
@@ -203,19 +214,26 @@ async def _assemble(
     waits = patience or Patience()
     agents = Agents(store, hive)
     await agents.declare(hive)
+    quotas = Quotas(store, agents)
     messages, turns, sessions = (
-        Messages(store, agents),
+        Messages(store, agents, quotas),
         Turns(store, agents),
         Sessions(store, agents),
     )
+    questions = Questions(store, agents, quotas)
+    approvals = Approvals(store, agents, quotas)
+    approvals.executors |= {
+        ApprovalKind.ACTION: Consent(),
+        ApprovalKind.INPUT_UPDATE: NoInputs(),
+    }
+    sources = (questions, ApprovalThreads(approvals), MessageThreads(store, agents))
+    threads = Threads(store, agents, sources)
     recovery = Recovery(store, agents, turns, sessions)
     logins = Logins(store, await asyncio.to_thread(_secret_file, hive))
     vault, snapshots = Vault(store, logins), Snapshots(store, agents)
     boxes = Boxes(store, agents, harness=harness, user=user_of_boxes())
     await asyncio.to_thread(boxes.look_up, hive)
     listeners = Listeners(hive.run_dir)
-    approvals = Approvals(store, agents)
-    approvals.executors[ApprovalKind.ACTION] = Consent()
     owner = boxes_owner()
     kept = GitRepositories(HivePaths(hive.state_dir, hive.run_dir), owner)
     spawning = Spawning(store, agents, approvals, kept)
@@ -236,7 +254,10 @@ async def _assemble(
         hive=hive,
         store=store,
         agents=agents,
+        quotas=quotas,
         messages=messages,
+        questions=questions,
+        threads=threads,
         turns=turns,
         sessions=sessions,
         snapshots=snapshots,
@@ -253,7 +274,7 @@ async def _assemble(
         listeners=listeners,
         feed=Feed(store),
         vault=vault,
-        toolbox=Toolbox(store, agents, messages),
+        toolbox=Toolbox(store, agents, messages, quotas, questions, threads),
         boxes=boxes,
         declaring=Declaring(store, agents, boxes, source),
     )
@@ -265,7 +286,17 @@ async def _surfaces(
 ) -> tuple[Gate, AgentApp, object]:
     """Build what answers requests."""
     services = Services(
-        run.store, run.agents, run.messages, run.turns, run.snapshots, run.feed, run.vault
+        run.store,
+        run.agents,
+        run.messages,
+        run.turns,
+        run.snapshots,
+        run.feed,
+        run.vault,
+        run.quotas,
+        run.threads,
+        run.questions,
+        run.approvals,
     )
     lifecycle = Lifecycle(
         control=run.control,
@@ -280,7 +311,16 @@ async def _surfaces(
         deploying=run.deploying,
     )
     operator = operator_app(services, logins, lifecycle)
-    run.toolbox.add(*spawning_tools(run.spawning, run.deploying))
+    run.toolbox.add(spawning_tools(run.spawning, run.deploying))
+    hands = Hands(
+        run.approvals,
+        run.control,
+        run.restarts,
+        run.declaring.apply,
+        run.boxes.logs,
+        run.boxes.refresh,
+    )
+    run.toolbox.add(hands.tools())
     mcp = McpServer(run.toolbox)
     await stack.enter_async_context(mcp.running())
     walls = Walls(run.store, run.boxes.specs, namespaces())

@@ -46,6 +46,8 @@ SECTIONS: Final[dict[str, dict[str, Entry]]] = {
         "events": Entry("events", "events", "Show what happened, or follow it live."),
         "turns": Entry("turns", "turns", "List an agent's turns, or show one."),
         "logs": Entry("logs", "logs", "Show what an agent's processes wrote."),
+        "threads": Entry("threads", "threads", "Show what hangs: on an agent, or in the hive."),
+        "quotas": Entry("threads", "quotas", "Show what an agent has used of its quotas."),
         "audit": Entry("archive", "audit", "List who did what."),
     },
     "Agents": {
@@ -61,6 +63,13 @@ SECTIONS: Final[dict[str, dict[str, Entry]]] = {
         "model": Entry("agents", "model", "Show or choose the model an agent uses."),
         "destroy": Entry("agents", "destroy", "Remove a spawned agent, keeping its state."),
         "purge": Entry("agents", "purge", "Delete what an agent that is gone left."),
+    },
+    "Decide": {
+        "approvals": Entry("approvals", "approvals", "List what waits for your yes, or show it."),
+        "approve": Entry("approvals", "approve", "Say yes to exactly what is shown."),
+        "deny": Entry("approvals", "deny", "Say no, with a note."),
+        "questions": Entry("questions", "questions", "List questions, or show one."),
+        "answer": Entry("questions", "answer", "Answer a question."),
     },
     "Messages": {
         "send": Entry("messages", "send", "Send a message as the operator."),

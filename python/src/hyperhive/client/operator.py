@@ -98,6 +98,31 @@ class OperatorClient:
         """Mark a message to the operator as read."""
         return self._change(message_id, "read")
 
+    def approvals(
+        self, *, before: int | None = None, limit: int = 50, state: str | None = None
+    ) -> dict[str, Any]:
+        """List what was asked of the operator, newest first."""
+        target = query("/api/approvals", before=before, limit=limit, state=state)
+        return cast(dict[str, Any], self._get(target))
+
+    def approval(self, number: int) -> dict[str, Any]:
+        """Get one approval with ``shown``, exactly what its ``digest`` is of."""
+        return cast(dict[str, Any], self._get(f"/api/approvals/{number}"))
+
+    def approve(self, number: int, digest: str) -> dict[str, Any]:
+        """Say yes to what ``digest`` is of; the events tell how it is carried out."""
+        return cast(
+            dict[str, Any], self._post(f"/api/approvals/{number}/approve", {"digest": digest})
+        )
+
+    def deny(self, number: int, note: str = "") -> dict[str, Any]:
+        """Say no; whoever asked is told the note."""
+        return cast(dict[str, Any], self._post(f"/api/approvals/{number}/deny", {"note": note}))
+
+    def cancel_approval(self, number: int) -> dict[str, Any]:
+        """Withdraw what nobody has decided."""
+        return cast(dict[str, Any], self._post(f"/api/approvals/{number}/cancel", {}))
+
     def turns(self, agent: str, *, before: int | None = None, limit: int = 50) -> answers.TurnPage:
         """List an agent's turns, newest first."""
         target = query(_agent(agent, "turns"), before=before, limit=limit)
@@ -236,6 +261,40 @@ class OperatorClient:
     def logs(self, agent: str, *, lines: int = 100) -> answers.Logs:
         """Give the last lines that an agent's processes wrote."""
         return cast(answers.Logs, self._get(query(_agent(agent, "logs"), lines=lines)))
+
+    def quotas(self, agent: str) -> answers.QuotasOf:
+        """Say what an agent has and has used of each quota."""
+        return cast(answers.QuotasOf, self._get(_agent(agent, "quotas")))
+
+    def questions(self, agent: str | None = None) -> answers.Questions:
+        """List open questions and the last 50 closed, oldest first.
+
+        Of those that ``agent`` asked or was asked; ``operator`` is you.
+        """
+        return cast(answers.Questions, self._get(query("/api/questions", agent=agent)))
+
+    def question(self, number: int) -> answers.Question:
+        """Get one question whole."""
+        return cast(answers.Question, self._get(f"/api/questions/{number}"))
+
+    def answer(self, number: int, answer: str | Sequence[str]) -> answers.Answered:
+        """Answer a question, your own or another's in its stead; the first answer counts."""
+        given = answer if isinstance(answer, str) else list(answer)
+        target = f"/api/questions/{number}/answer"
+        return cast(answers.Answered, self._post(target, {"answer": given}))
+
+    def cancel_question(self, number: int) -> answers.Cancelled:
+        """Withdraw an open question; whoever it concerns is told."""
+        return cast(answers.Cancelled, self._post(f"/api/questions/{number}/cancel", {}))
+
+    def threads(self, agent: str | None = None) -> answers.Threads:
+        """List what hangs on an agent, or (``None``) in the whole hive, oldest first."""
+        return cast(answers.Threads, self._get(query("/api/threads", agent=agent)))
+
+    def cancel_thread(self, kind: str, number: int) -> answers.Cancelled:
+        """Withdraw what a thread stands for."""
+        target = f"/api/threads/{quote(kind, safe='')}/{number}/cancel"
+        return cast(answers.Cancelled, self._post(target, {}))
 
     def backup(self) -> answers.BackupMade:
         """Make a backup while the hive runs; the path is on the server's machine."""

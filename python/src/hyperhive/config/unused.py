@@ -13,8 +13,6 @@ from hyperhive.config.values import Table
 NOT_YET_USED: Final[Mapping[str, str]] = {
     "operator.forgeAccount": "there is no forge yet",
     "forge": "there is no forge yet",
-    "quotas": "nothing but the size of a message is limited",
-    "agents.*.quotas": "nothing but the size of a message is limited",
     "agents.*.forge": "there is no forge yet",
 }
 """Keys (``*`` is each agent) that do nothing yet, each with what holds instead."""
@@ -24,12 +22,23 @@ OFFERED_TOOLS: Final = frozenset(
         Tool.RECV,
         Tool.SEND,
         Tool.ACK,
+        Tool.ASK,
+        Tool.ANSWER,
+        Tool.GET_OPEN_THREADS,
+        Tool.CANCEL_THREAD,
         Tool.LIST_AGENTS,
         Tool.WHOAMI,
         Tool.SET_STATUS,
         Tool.MESSAGE_STATUS,
         Tool.REQUEST_SPAWN,
         Tool.REQUEST_APPLY_COMMIT,
+        Tool.REQUEST_APPROVAL,
+        Tool.START,
+        Tool.STOP,
+        Tool.RESTART,
+        Tool.REBUILD,
+        Tool.GET_LOGS,
+        Tool.REQUEST_UPDATE_INPUTS,
     }
 )
 """What this version offers; the declaration may already name the rest."""

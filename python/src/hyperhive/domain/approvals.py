@@ -23,8 +23,6 @@ TITLE_CHARS_MAX: Final = 200
 NOTE_CHARS_MAX: Final = 2000
 SHOWN_BYTES_MAX: Final = 512 * 1024
 """Bytes of all that an operator is shown of one approval: more is not read but waved through."""
-PENDING_MAX: Final = 25
-"""Pending approvals of one agent, where its quota says nothing else."""
 TTL_SECONDS_MAX: Final = 365 * 24 * 3600.0
 CLOSED_SHOWN: Final = 50
 """How many of those that are decided stay in sight."""

@@ -35,6 +35,11 @@ class Agents:
         """Say what an agent was last seen doing."""
         return self._states.get(name, AgentState.STOPPED)
 
+    def is_manager(self, actor: Actor) -> bool:
+        """Whether this is the agent that coordinates the others."""
+        member = self.roster.members.get(actor.name)
+        return actor.is_agent and member is not None and member.role is Role.MANAGER
+
     async def declare(self, hive: Hive) -> None:
         """Take a declaration as the present one; agents that come, change or go are told of."""
         await self._store.write(lambda work: self.take(work, hive))

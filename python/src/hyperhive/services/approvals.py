@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from hyperhive.domain import approvals as rules
-from hyperhive.domain.actors import THE_SYSTEM, THE_TTL_WATCHDOG, Actor, Role
+from hyperhive.domain.actors import THE_SYSTEM, THE_TTL_WATCHDOG, Actor
 from hyperhive.domain.approvals import (
     CLOSED,
     SAID_YES,
@@ -22,11 +22,12 @@ from hyperhive.domain.errors import (
     ConflictError,
     ForbiddenError,
     NotFoundError,
-    QuotaError,
     UnavailableError,
 )
 from hyperhive.domain.messages import check_key, fingerprint
+from hyperhive.domain.quotas import Quota
 from hyperhive.services.agents import Agents
+from hyperhive.services.quotas import Quotas
 from hyperhive.store import Row, Store, Writing, audit, messages, request_keys
 from hyperhive.store import agents as agent_rows
 from hyperhive.store import approvals as rows
@@ -70,9 +71,11 @@ class Approvals:
     ``executors`` has one for each kind that this hive can carry out; others are refused.
     """
 
-    def __init__(self, store: Store, agents: Agents) -> None:
+    def __init__(self, store: Store, agents: Agents, quotas: Quotas) -> None:
         self._store = store
         self._agents = agents
+        self._quotas = quotas
+        quotas.counters[Quota.PENDING_APPROVALS] = rows.pending_of
         self.executors: dict[ApprovalKind, Executor] = {}
 
     async def request(
@@ -104,14 +107,8 @@ class Approvals:
     def add(self, work: Writing, actor: Actor, proposal: Proposal) -> int:
         """Ask for a yes within a transaction of the caller's, and give its number."""
         self.executor(proposal.kind).refuse(work, proposal)
-        if actor.is_agent:
-            used = rows.pending_of(work, actor.name)
-            if used >= rules.PENDING_MAX:
-                raise QuotaError(
-                    f"{used} of your requests wait for the operator; the limit is "
-                    f"{rules.PENDING_MAX}.",
-                    "Wait for a decision, or withdraw one with cancel_thread.",
-                )
+        used = rows.pending_of(work, actor.name)
+        self._quotas.check(actor, Quota.PENDING_APPROVALS, used)
         return rows.add(work, actor, proposal)
 
     async def approve(
@@ -164,7 +161,9 @@ class Approvals:
 
         def job(work: Writing) -> dict[str, Any]:
             row = _found(work, number)
-            if not (actor.is_operator or actor.name == row.requester or self._is_manager(actor)):
+            if not (
+                actor.is_operator or actor.name == row.requester or self._agents.is_manager(actor)
+            ):
                 raise NotFoundError("approval of yours", number)
             if row.state == ApprovalState.CANCELLED.value:
                 return _standing(row, work.seq)
@@ -259,10 +258,6 @@ class Approvals:
 
         is_due, following = await self._store.read(look)
         return await self._store.write(job) if is_due else following
-
-    def _is_manager(self, actor: Actor) -> bool:
-        member = self._agents.roster.members.get(actor.name)
-        return actor.is_agent and member is not None and member.role is Role.MANAGER
 
 
 class Consent:

@@ -37,18 +37,31 @@ class Control:
         self._sessions = sessions
 
     async def stop(self, operator: Actor, name: str, *, via: str) -> dict[str, Any]:
-        """Hold an agent: its box is stopped and stays so until it is started again."""
+        """Hold an agent: its box is stopped and stays so until it is started again.
+
+        The manager may do that to any agent but itself, which could not start itself again.
+        """
+        if operator.is_agent and operator.name == name:
+            raise ForbiddenError("You cannot stop yourself.", "The operator can.")
 
         def act(work: Writing, row: Row) -> None:
             if row.held_by is None:
                 lifecycle.hold(work, row, operator)
 
-        return await self._do(operator, "stop", name, via, act)
+        return await self._do(operator, "stop", name, via, act, by_manager=True)
 
     async def start(self, operator: Actor, name: str, *, via: str) -> dict[str, Any]:
-        """Let an agent run again, whatever stopped it: a hold, a crash loop, a missing login."""
+        """Let an agent run again, whatever stopped it: a hold, a crash loop, a missing login.
+
+        The manager may do that, too, but not undo a hold of the operator's.
+        """
 
         def act(work: Writing, row: Row) -> None:
+            if operator.is_agent and row.held_by not in (None, operator.name):
+                raise ConflictError(
+                    f"{name} is held by {row.held_by}, whose decision you cannot undo.",
+                    f"Ask {row.held_by} to start it, and say what for.",
+                )
             if not self._agents.hive.agents[name].enable:
                 raise ConflictError(
                     f"{name} is not enabled.", f"Set agents.{name}.enable in the declaration."
@@ -56,7 +69,7 @@ class Control:
             lifecycle.unhold(work, row, operator)
             lifecycle.resume(work, row, Cause.LOGIN, operator)
 
-        return await self._do(operator, "start", name, via, act)
+        return await self._do(operator, "start", name, via, act, by_manager=True)
 
     async def cancel_turn(self, operator: Actor, name: str, *, via: str) -> dict[str, Any]:
         """End the turn that an agent runs; its messages come again, no attempt is counted."""
@@ -233,8 +246,11 @@ class Control:
         via: str,
         act: Callable[[Writing, Row], None],
         detail: dict[str, Any] | None = None,
+        *,
+        by_manager: bool = False,
     ) -> dict[str, Any]:
-        _only_operator(operator, verb)
+        if not (by_manager and self._agents.is_manager(operator)):
+            _only_operator(operator, verb)
 
         def job(work: Writing) -> dict[str, Any]:
             row = rows.find(work, name)

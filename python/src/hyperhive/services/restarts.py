@@ -61,10 +61,13 @@ class Restarts:
     ) -> dict[str, Any]:
         """Begin to restart these agents, or (``None``) all that run.
 
-        Raises `ForbiddenError` for anyone else, `ConflictError` while another is under way.
+        The operator may, and the manager. Raises `ForbiddenError` for anyone else,
+        `ConflictError` while another is under way.
         """
-        if not operator.is_operator:
-            raise ForbiddenError("Only the operator may restart an agent.")
+        if not (operator.is_operator or self._agents.is_manager(operator)):
+            raise ForbiddenError(
+                "Only the operator and the manager may restart an agent.", "Ask the manager."
+            )
         unknown = [name for name in names or () if name not in self._agents.roster.members]
         if unknown:
             raise NotFoundError("agent", unknown[0], self._agents.roster.members)

@@ -20,6 +20,7 @@ from hyperhive.store import (
     events,
     lifecycle,
     messages,
+    questions,
     turns,
 )
 from hyperhive.store import agents as agent_rows
@@ -86,6 +87,7 @@ class Snapshots:
             "messages": [messages.summary(row) for row in reversed(latest)],
             "dead": [messages.summary(row) for row in reversed(dead)],
             "approvals": approvals.in_sight(asking),
+            "questions": questions.shown_now(asking),
             "operator": {"unread": messages.unread_by_operator(asking)},
             "alerts": alerts.standing(asking),
             "tombstones": [

@@ -46,6 +46,7 @@ def delete_some(work: Writing, keep: Keep) -> int:
     old_approval = (a.closed_at < messages_until) & a.id.not_in(in_sight)
     return (
         _delete(work, tables.message, (m.settled_at < messages_until) & ~unread)
+        + _delete(work, tables.question, tables.question.c.closed_at < messages_until)
         + _delete(work, tables.event, (e.at < events_until) & (e.seq < newest_event), e.seq)
         + _delete(work, tables.turn_event, is_old, v.turn, v.n)
         + _delete(work, tables.request_key, k.at < work.now - KEY_SECONDS)

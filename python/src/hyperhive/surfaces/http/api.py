@@ -17,10 +17,14 @@ import hyperhive
 from hyperhive.domain.actors import THE_OPERATOR
 from hyperhive.domain.errors import ForbiddenError
 from hyperhive.services.agents import Agents
+from hyperhive.services.approvals import Approvals
 from hyperhive.services.feed import Feed
 from hyperhive.services.logins import Logins
 from hyperhive.services.messages import Messages
+from hyperhive.services.questions import Questions
+from hyperhive.services.quotas import Quotas
 from hyperhive.services.snapshot import Snapshots
+from hyperhive.services.threads import Threads
 from hyperhive.services.turns import Turns
 from hyperhive.services.vault import Vault
 from hyperhive.store import Store
@@ -51,6 +55,10 @@ class Services:
     snapshots: Snapshots
     feed: Feed
     vault: Vault
+    quotas: Quotas
+    threads: Threads
+    questions: Questions
+    approvals: Approvals
 
 
 class State(Controller):

@@ -25,6 +25,14 @@ class SendMessage(Request):
     )
 
 
+class AnswerQuestion(Request):
+    """The operator's answer, or the target's in its stead."""
+
+    answer: str | list[str] = Field(
+        description="A text or one of the options; of a `multi` question, a list of them."
+    )
+
+
 class LogIn(Request):
     """The operator's secret."""
 
@@ -75,3 +83,15 @@ class PlanFor(Request):
     """A declaration to plan for (``null``: the present one)."""
 
     path: str | None = Field(default=None, max_length=4096)
+
+
+class Approve(Request):
+    """The digest of what was shown: the yes is to that and nothing else."""
+
+    digest: str = Field(min_length=64, max_length=64, description="As the approval shows it.")
+
+
+class Deny(Request):
+    """Why not, for whoever asked."""
+
+    note: str = Field(default="", max_length=2000)

@@ -26,6 +26,7 @@ from mcp_types import Tool as ToolDescription
 from pydantic import ValidationError
 
 import hyperhive
+from hyperhive.config.agents import MANAGER_TOOLS
 from hyperhive.domain.errors import HiveError
 from hyperhive.store.transaction import dumps
 from hyperhive.surfaces.disconnects import Request
@@ -128,6 +129,11 @@ class McpServer:
 
     def _absent(self, agent: str, name: str) -> str:
         granted = sorted(tool.name for tool in self._toolbox.granted(agent))
+        if name in MANAGER_TOOLS and not self._toolbox.is_manager(agent):
+            return (
+                f"Only the manager has the tool {name!r}: ask it with `send` to `manager`. "
+                f"Yours are: {', '.join(granted)}."
+            )
         if name in self._toolbox.tools:
             return (
                 f"You are not granted the tool {name!r}: see agents.{agent}.tools. "

@@ -4,13 +4,14 @@ A tool is its arguments, its words and one call of a service. Every tool may saf
 again with the same request number; whoever adds one keeps that.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from hyperhive.config.agents import MANAGER_TOOLS
+from hyperhive.domain.actors import OPERATOR
 from hyperhive.domain.messages import (
     BODY_BYTES_MAX,
     RECV_MESSAGES_MAX,
@@ -18,6 +19,9 @@ from hyperhive.domain.messages import (
 )
 from hyperhive.services.agents import STATUS_CHARS_MAX, Agents
 from hyperhive.services.messages import Messages
+from hyperhive.services.questions import Questions
+from hyperhive.services.quotas import Quotas
+from hyperhive.services.threads import Threads
 from hyperhive.store import Store
 from hyperhive.surfaces.bounds import GIVEN_KEY_CHARS_MAX, Number
 from hyperhive.surfaces.mcp.calls import Call
@@ -44,7 +48,10 @@ class Send(Arguments):
     """Arguments of ``send``."""
 
     to: str = Field(description="An agent's name, `manager`, `operator`, or `*` for everyone.")
-    body: str = Field(description=f"The text, at most {BODY_BYTES_MAX} bytes of UTF-8.")
+    body: str = Field(
+        description=f"The text, at most {BODY_BYTES_MAX} bytes of UTF-8 unless `whoami` says "
+        "otherwise."
+    )
     in_reply_to: Number | None = Field(
         default=None, description="The id of the message this answers, if it answers one."
     )
@@ -75,6 +82,50 @@ class Ack(Arguments):
     """Arguments of ``ack``."""
 
     ids: list[Number] = Field(max_length=1000, description="The ids of messages you have handled.")
+
+
+class Ask(Arguments):
+    """Arguments of ``ask``."""
+
+    question: str = Field(
+        description="What you need to know, with what the other must know to answer it."
+    )
+    options: list[str] = Field(
+        default_factory=list,
+        description="Answers to choose from, at most 20. A free text is always possible, too.",
+    )
+    multi: bool = Field(default=False, description="Whether several options may be chosen.")
+    ttl_seconds: float | None = Field(
+        default=None,
+        description="After how long you no longer need the answer; you are then told that it "
+        "expired. Never, if left out.",
+    )
+    to: str = Field(
+        default=OPERATOR, description="Whom to ask: `operator` (the human), `manager`, or an agent."
+    )
+    key: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=GIVEN_KEY_CHARS_MAX,
+        description="A unique text of your choice. Asking again with the same key within 24 hours "
+        "does not ask twice.",
+    )
+
+
+class AnswerTo(Arguments):
+    """Arguments of ``answer``."""
+
+    id: Number = Field(description="The id of the question, as `question_asked` gives it.")
+    answer: str | list[str] = Field(
+        description="Your answer: an option or a text of your own; a list where `multi` is true."
+    )
+
+
+class CancelThread(Arguments):
+    """Arguments of ``cancel_thread``."""
+
+    kind: str = Field(description="The thread's `kind`, as `get_open_threads` gives it.")
+    id: Number = Field(description="The thread's `id`, as `get_open_threads` gives it.")
 
 
 class Nothing(Arguments):
@@ -110,12 +161,33 @@ ACK: Final = """\
 Settle messages you have handled. Within a turn this is not needed: the turn's end does it. A \
 client that is connected by hand must ack within 15 minutes, or gets the message again."""
 
+ASK: Final = """\
+Ask the operator (the human) or another agent something that you need to know. It returns an id \
+at once and does not wait: go on with other work, or end your turn. The answer arrives in your \
+inbox as `question_answered`, with who answered. Nothing but a person or the agent you asked ever \
+answers; with `ttl_seconds` you are told when the time is over."""
+
+ANSWER: Final = """\
+Answer a question that was put to you, by the id in its `question_asked` message. Whoever asked \
+is told at once. The first answer counts; an answer after the question expired still arrives, as \
+late. You can only answer questions that are yours to answer."""
+
+GET_OPEN_THREADS: Final = """\
+List what hangs on you: questions you asked or owe an answer to, pending approvals, reminders, \
+messages of yours that were not taken up or are dead, pull requests. The manager sees the whole \
+hive's. Look here when you have lost track of what you wait for, and who waits for you."""
+
+CANCEL_THREAD: Final = """\
+Withdraw something of yours that `get_open_threads` lists, by its kind and id, when it no longer \
+matters; whoever it concerns is told. The manager can withdraw any agent's."""
+
 LIST_AGENTS: Final = """\
 List the agents of this hive: role, what each is for, what it is doing now, and whether you may \
 message it."""
 
 WHOAMI: Final = """\
-Tell who you are in this hive: your name, your role, who the manager is, whom you may message."""
+Tell who you are in this hive: your name, your role, who the manager is, whom you may message, \
+and what you have used of your quotas."""
 
 SET_STATUS: Final = """\
 Show one line about what you are doing beside your name, for the operator and the other agents."""
@@ -127,16 +199,38 @@ Tell where a message that you sent is: queued, being worked on, handled, or dead
 class Toolbox:
     """The tools, each tied to its service."""
 
-    def __init__(self, store: Store, agents: Agents, messages: Messages) -> None:
+    def __init__(
+        self,
+        store: Store,
+        agents: Agents,
+        messages: Messages,
+        quotas: Quotas,
+        questions: Questions,
+        threads: Threads,
+    ) -> None:
+        """Begin with the tools of messages, questions and threads; `add` brings the others."""
         self._store = store
         self._agents = agents
         self._messages = messages
+        self._quotas = quotas
+        self._questions = questions
+        self._threads = threads
         self.tools: dict[str, Tool] = {
             tool.name: tool
             for tool in (
                 Tool("recv", RECV, Recv, self._recv),
                 Tool("send", SEND, Send, self._send),
                 Tool("ack", ACK, Ack, self._ack),
+                Tool("ask", ASK, Ask, self._ask),
+                Tool("answer", ANSWER, AnswerTo, self._answer),
+                Tool(
+                    "get_open_threads",
+                    GET_OPEN_THREADS,
+                    Nothing,
+                    self._get_open_threads,
+                    reads_only=True,
+                ),
+                Tool("cancel_thread", CANCEL_THREAD, CancelThread, self._cancel_thread),
                 Tool("list_agents", LIST_AGENTS, Nothing, self._list_agents, reads_only=True),
                 Tool("whoami", WHOAMI, Nothing, self._whoami, reads_only=True),
                 Tool("set_status", SET_STATUS, SetStatus, self._set_status),
@@ -150,9 +244,13 @@ class Toolbox:
             )
         }
 
-    def add(self, *tools: Tool) -> None:
-        """Offer more tools, before the first request."""
+    def add(self, tools: Iterable[Tool]) -> None:
+        """Offer more tools, before the first agent asks which there are."""
         self.tools |= {tool.name: tool for tool in tools}
+
+    def is_manager(self, agent: str) -> bool:
+        """Whether this agent leads the others."""
+        return agent == self._agents.roster.manager
 
     def granted(self, agent: str) -> list[Tool]:
         """Give the tools that the declaration grants an agent."""
@@ -163,9 +261,9 @@ class Toolbox:
         return self.tools.get(name) if self._grants(agent, name) else None
 
     def _grants(self, agent: str, name: str) -> bool:
-        declared = self._agents.hive.agents.get(agent)
-        if name in MANAGER_TOOLS and agent != self._agents.roster.manager:
+        if name in MANAGER_TOOLS and not self.is_manager(agent):
             return False
+        declared = self._agents.hive.agents.get(agent)
         return declared is None or declared.tools is None or name in declared.tools
 
     async def _send(self, call: Call, given: Send) -> dict[str, Any]:
@@ -194,12 +292,35 @@ class Toolbox:
     async def _ack(self, call: Call, given: Ack) -> dict[str, Any]:
         return await self._messages.ack(call.agent, given.ids, in_turn=call.turn is not None)
 
+    async def _ask(self, call: Call, given: Ask) -> dict[str, Any]:
+        return await self._questions.ask(
+            call.actor,
+            given.question,
+            options=given.options,
+            multi=given.multi,
+            ttl_seconds=given.ttl_seconds,
+            to=given.to,
+            key=call.key(given.key),
+        )
+
+    async def _answer(self, call: Call, given: AnswerTo) -> dict[str, Any]:
+        return await self._questions.answer(
+            call.actor, given.id, given.answer, via="mcp", key=call.key(None)
+        )
+
+    async def _get_open_threads(self, call: Call, _given: Nothing) -> dict[str, Any]:
+        return await self._threads.seen_by(call.actor)
+
+    async def _cancel_thread(self, call: Call, given: CancelThread) -> dict[str, Any]:
+        return await self._threads.cancel(call.actor, given.kind, given.id, via="mcp")
+
     async def _list_agents(self, call: Call, _given: Nothing) -> dict[str, Any]:
         return await self._agents.listing(call.actor)
 
     async def _whoami(self, call: Call, _given: Nothing) -> dict[str, Any]:
         tools = [tool.name for tool in self.granted(call.agent)]
-        return {**await self._agents.whoami(call.actor), "tools": tools}
+        quotas = await self._quotas.of(call.agent)
+        return {**await self._agents.whoami(call.actor), "tools": tools, "quotas": quotas}
 
     async def _set_status(self, call: Call, given: SetStatus) -> dict[str, Any]:
         return await self._agents.set_status(call.actor, given.text)

@@ -1,0 +1,99 @@
+"""``hyperhive approvals``, ``approve`` and ``deny``: the operator's decisions."""
+
+import json
+from typing import Any
+
+import click
+
+from hyperhive.cli.options import HiveCommand
+from hyperhive.cli.output import clock, print_json, printable, printable_lines, table
+from hyperhive.cli.settings import Settings
+
+
+@click.command(cls=HiveCommand)
+@click.argument("number", type=int, metavar="[ID]", required=False)
+@click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True)
+@click.pass_obj
+def approvals(settings: Settings, number: int | None, limit: int) -> None:
+    """List what agents ask a yes for, or show one request whole."""
+    with settings.client() as hive:
+        answer = hive.approvals(limit=limit) if number is None else hive.approval(number)
+    if settings.as_json:
+        print_json(answer)
+    elif number is not None:
+        print(_whole(answer))
+    elif not answer["approvals"]:
+        print("No approvals.")
+    else:
+        rows = [
+            (a["id"], clock(a["at"]), a["requester"], a["kind"], a["state"], a["title"])
+            for a in answer["approvals"][::-1]
+        ]
+        print(table(("ID", "AT", "FROM", "KIND", "STATE", "TITLE"), rows))
+
+
+@click.command(cls=HiveCommand)
+@click.argument("number", type=int, metavar="ID")
+@click.option("--yes", is_flag=True, help="Do not ask again after showing it.")
+@click.option("--digest", metavar="SHA256", help="Approve only what this is the digest of.")
+@click.pass_obj
+def approve(
+    settings: Settings,
+    number: int,
+    yes: bool,  # noqa: FBT001 - a flag of the command line
+    digest: str | None,
+) -> None:
+    """Show what request ID asks for, and say yes to exactly that.
+
+    If it is another thing by then, nothing is done.
+    """
+    with settings.client() as hive:
+        if digest is None:
+            shown = hive.approval(number)
+            digest = str(shown["digest"])
+            if not settings.as_json:
+                print(_whole(shown))
+            if not yes:
+                click.confirm("Approve this?", abort=True, err=settings.as_json)
+        done = hive.approve(number, digest)
+    _print(settings, done)
+
+
+@click.command(cls=HiveCommand)
+@click.argument("number", type=int, metavar="ID")
+@click.argument("note", default="")
+@click.pass_obj
+def deny(settings: Settings, number: int, note: str) -> None:
+    """Say no to request ID; whoever asked is told the NOTE."""
+    with settings.client() as hive:
+        done = hive.deny(number, note)
+    _print(settings, done)
+
+
+def _print(settings: Settings, done: dict[str, Any]) -> None:
+    if settings.as_json:
+        print_json(done)
+    else:
+        print(f"Approval {done['id']} is {done['state']}.")
+
+
+def _whole(approval: dict[str, Any]) -> str:
+    """Show all that the digest is of; no text of an agent's reaches the terminal as it is."""
+    shown = approval["shown"]
+    facts = [
+        ("from", approval["requester"]),
+        ("kind", approval["kind"]),
+        ("at", clock(approval["at"])),
+    ]
+    facts += [(key, str(approval[key])) for key in ("state", "note", "error") if approval[key]]
+    facts += [("about", shown["agent"])] if shown["agent"] else []
+    payload = json.dumps(shown["payload"], indent=2)
+    parts = [
+        f"Approval {approval['id']}: {printable(shown['title'])}",
+        *(f"  {name:<8}{printable(str(value))}" for name, value in facts),
+        *(["", printable_lines(shown["details"])] if shown["details"] else []),
+        *(["", payload] if shown["payload"] else []),
+        "",
+        f"digest {approval['digest']}",
+    ]
+    return "\n".join(parts)

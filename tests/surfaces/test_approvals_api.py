@@ -1,0 +1,90 @@
+"""Approvals over the wire: an agent asks, the operator decides, the manager leads."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.promises import promise
+from tests.surfaces.hives import Whole, a_whole_hive, until
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def hive(tmp_path: Path) -> AsyncIterator[Whole]:
+    async with a_whole_hive(tmp_path) as whole:
+        yield whole
+
+
+async def asked(hive: Whole) -> int:
+    called = await hive.box("alice").call(
+        "request_approval", title="Delete it", payload={"branch": "old"}
+    )
+    return int(called.result["id"])
+
+
+async def test_an_agent_asks_and_the_operator_says_yes(hive: Whole) -> None:
+    number = await asked(hive)
+    shown = await hive.operator.get(f"/api/approvals/{number}")
+    assert shown["shown"]["payload"] == {"branch": "old"}
+
+    await hive.operator.post(f"/api/approvals/{number}/approve", {"digest": shown["digest"]})
+
+    async def is_done() -> bool:
+        return bool((await hive.admin.get(f"/api/approvals/{number}"))["state"] == "done")
+
+    await until(is_done)
+    got = await hive.box("alice").call("recv")
+    assert got.result["messages"][0]["body"].startswith('approval_resolved {"id":1,')
+
+
+async def test_a_digest_that_does_not_fit_is_a_conflict(hive: Whole) -> None:
+    number = await asked(hive)
+    answer = await hive.operator.ask(
+        "POST", f"/api/approvals/{number}/approve", data={"digest": "0" * 64}
+    )
+    assert (answer.status, answer.json()["code"]) == (409, "conflict")
+
+
+@pytest.mark.parametrize("verb", ["approve", "deny", "cancel"])
+async def test_a_stranger_decides_nothing(hive: Whole, verb: str) -> None:
+    number = await asked(hive)
+    answer = await hive.stranger.ask("POST", f"/api/approvals/{number}/{verb}", data={})
+    assert answer.status == 401
+
+
+async def test_inputs_are_not_updated_where_there_is_no_flake(hive: Whole) -> None:
+    answer = await hive.operator.ask("POST", "/api/hive/update-inputs", data={})
+    assert answer.status == 409
+    assert "no agent of this hive is built from a flake" in answer.json()["detail"]
+    called = await hive.box("queen").call("request_update_inputs")
+    assert "flake" in (called.refusal or "")
+
+
+@promise("A9")
+async def test_the_manager_stops_and_starts_but_undoes_no_hold_of_the_operator(
+    hive: Whole,
+) -> None:
+    queen = hive.box("queen")
+    assert (await queen.call("stop", agent="alice")).result["did"] == "stop"
+    assert (await queen.call("start", agent="alice")).result["did"] == "start"
+    assert (await queen.call("stop", agent="queen")).refusal is not None
+    await hive.operator.post("/api/agents/alice/stop")
+
+    refused = await queen.call("start", agent="alice")
+
+    assert "held by operator" in (refused.refusal or "")
+    log = (await hive.admin.get("/api/audit"))["entries"]
+    assert [(each["actor"], each["verb"]) for each in reversed(log)] == [
+        ("queen", "stop"),
+        ("queen", "start"),
+        ("operator", "stop"),
+    ]
+
+
+@promise("A9")
+@pytest.mark.parametrize("tool", ["start", "stop", "restart", "rebuild", "get_logs"])
+async def test_a_worker_has_none_of_the_managers_tools(hive: Whole, tool: str) -> None:
+    refused = await hive.box("bob").call(tool, agent="alice")
+    assert "ask it with `send` to `manager`" in (refused.refusal or "")
