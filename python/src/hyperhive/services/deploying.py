@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 
 from hyperhive.bus import APPROVALS, LIFECYCLE
@@ -122,7 +123,7 @@ class Deploying:
             self._told.add(row.id)
             approved = approval_rows.approved(row)
             name, commit = str(approved.agent), str(approved.payload["commit"])
-            if await self._store.read(lambda asking, name=name: spawned.find(asking, name)):
+            if await self._store.read(partial(spawned.find, name=name)) is not None:
                 said = row.note or f"{row.state} by {row.decided_by}"
                 await self._kept.tag(name, Tag.DENIED.of(row.id), commit, said)
 
