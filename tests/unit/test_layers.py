@@ -49,7 +49,13 @@ BREAKS: Final = [
 ]
 """Which contract, and an import (who, what) that no other contract minds."""
 
-MAY_START_PROCESSES: Final = ("runtimes/", "harness/drivers/", "harness/script_tools.py", "demo/")
+MAY_START_PROCESSES: Final = (
+    "runtimes/",
+    "git/",
+    "harness/drivers/",
+    "harness/script_tools.py",
+    "demo/",
+)
 STARTS_PROCESSES: Final = frozenset({"subprocess", "multiprocessing", "pty"})
 STARTS_A_PROCESS: Final = frozenset(
     {

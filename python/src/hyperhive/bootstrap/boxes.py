@@ -79,7 +79,7 @@ class Boxes:
         recorded, observed = await conditions.recorded(), await runtime.observe()
         if self.reconciler is not None:
             self.reconciler.wake()
-        declared = hive if hive is not None else self.agents.hive
+        declared = self.agents.hive if hive is None else self.agents.whole(hive)
         specs = self.specs(declared, await asyncio.to_thread(_systems, declared))
         return plan(specs, recorded, observed, now=self.store.clock())
 

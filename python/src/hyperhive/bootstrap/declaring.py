@@ -76,6 +76,7 @@ class Declaring:
             known = self._agents.hive.agents
             before = set(known)
             await self._agents.declare(hive)
+            hive = self._agents.hive
             await asyncio.to_thread(self._boxes.look_up, hive)
             for name, agent in sorted(hive.agents.items()):
                 if name not in known or known[name].runtime is not agent.runtime:

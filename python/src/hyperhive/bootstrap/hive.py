@@ -22,6 +22,7 @@ from hyperhive.config import Hive
 from hyperhive.domain.approvals import ApprovalKind
 from hyperhive.domain.errors import UnavailableError
 from hyperhive.domain.paths import HivePaths
+from hyperhive.git.repositories import GitRepositories
 from hyperhive.notices.webhook import Webhook
 from hyperhive.reconcile.loop import Reconciler
 from hyperhive.reconcile.specs import HARNESS
@@ -33,6 +34,7 @@ from hyperhive.services.briefing import briefing
 from hyperhive.services.carrying import Carrying
 from hyperhive.services.control import Control
 from hyperhive.services.deliveries import Deliveries
+from hyperhive.services.deploying import Deploying
 from hyperhive.services.disk import Disk
 from hyperhive.services.feed import Feed
 from hyperhive.services.inputs import NoInputs
@@ -48,6 +50,7 @@ from hyperhive.services.reminders import Reminders
 from hyperhive.services.restarts import Restarts
 from hyperhive.services.sessions import Sessions
 from hyperhive.services.snapshot import Snapshots
+from hyperhive.services.spawning import Spawning
 from hyperhive.services.stalls import Stalls
 from hyperhive.services.threads import Threads
 from hyperhive.services.turns import Turns
@@ -67,6 +70,7 @@ from hyperhive.surfaces.listeners import Listeners
 from hyperhive.surfaces.mcp.endpoint import McpEndpoint
 from hyperhive.surfaces.mcp.managing import Hands
 from hyperhive.surfaces.mcp.server import McpServer
+from hyperhive.surfaces.mcp.spawning import spawning_tools
 from hyperhive.surfaces.mcp.tools import Toolbox
 
 SECRET_FILE: Final = "operator-secret"  # noqa: S105 - a file's name
@@ -100,6 +104,8 @@ class Running:
     approvals: Approvals
     reminders: Reminders
     deliveries: Deliveries
+    spawning: Spawning
+    deploying: Deploying
     carrying: Carrying
     restarts: Restarts
     stalls: Stalls
@@ -174,6 +180,8 @@ async def running(
 
         stack.push_async_callback(close)
         run.declaring.open_agent = lambda name: run.listeners.open_agent(name, agent_app)
+        run.spawning.let_in = run.declaring.let_in
+        run.spawning.awaits_hello = with_agents
         run.url = await _listen(hive, run, operator, gate)
         run.vault.base_url = run.url
         tasks = _Tasks(stack)
@@ -185,6 +193,7 @@ async def running(
         _tell_operator(run, tasks)
         tasks.start(run.restarts.run(), "restarts")
         tasks.start(run.carrying.run(), "approvals")
+        tasks.start(run.deploying.run(), "tags of decisions")
         if with_agents or outlives_server(hive):
             where = run.url.removeprefix("http://")
             stop_agents = with_agents and stop_agents
@@ -242,6 +251,14 @@ async def _assemble(
     boxes = Boxes(store, agents, harness=harness, user=user_of_boxes())
     await asyncio.to_thread(boxes.look_up, hive)
     listeners = Listeners(hive.run_dir)
+    owner = boxes_owner()
+    kept = GitRepositories(HivePaths(hive.state_dir, hive.run_dir), owner)
+    spawning = Spawning(store, agents, approvals, kept)
+    deploying = Deploying(store, agents, approvals, kept)
+    approvals.executors |= {
+        ApprovalKind.SPAWN: spawning,
+        ApprovalKind.CONFIG_CHANGE: deploying,
+    }
     carrying = Carrying(store, approvals)
 
     async def settled() -> None:
@@ -265,6 +282,8 @@ async def _assemble(
         approvals=approvals,
         reminders=reminders,
         deliveries=Deliveries(store, agents),
+        spawning=spawning,
+        deploying=deploying,
         carrying=carrying,
         restarts=Restarts(store, agents, sessions),
         stalls=Stalls(
@@ -308,8 +327,11 @@ async def _surfaces(
         logs=run.boxes.logs,
         forget=lambda name: _forget(run, name),
         refresh=run.boxes.refresh,
+        spawning=run.spawning,
+        deploying=run.deploying,
     )
     operator = operator_app(services, logins, lifecycle)
+    run.toolbox.add(spawning_tools(run.spawning, run.deploying))
     hands = Hands(
         run.approvals,
         run.control,
@@ -339,7 +361,7 @@ async def _listen(hive: Hive, run: Running, operator: object, gate: Gate) -> str
     where = hive.operator
     listeners = run.listeners
     try:
-        for name in hive.agents:
+        for name in run.agents.hive.agents:
             await run.declaring.let_in(name)
         await listeners.open_unix(
             listeners.admin_socket, AdminListener(operator), mode=ADMIN_SOCKET_MODE
@@ -377,9 +399,16 @@ def _secret_file(hive: Hive) -> Path:
     return path
 
 
+def boxes_owner() -> tuple[int, int] | None:
+    """Give the user and group that boxes run as, where that is not the server's own user."""
+    user = user_of_boxes()
+    return (user.uid, user.gid) if user is not None and user.dropped_to else None
+
+
 async def _forget(run: Running, name: str) -> None:
     """Close the socket of an agent that is gone, and remove its files."""
     await run.listeners.close_unix(run.listeners.agent_socket(name))
+    await run.spawning.forget(name)
     paths = HivePaths(run.hive.state_dir, run.hive.run_dir)
 
     def remove() -> None:

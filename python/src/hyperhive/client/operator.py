@@ -122,6 +122,7 @@ class OperatorClient:
     def cancel_approval(self, number: int) -> dict[str, Any]:
         """Withdraw what nobody has decided."""
         return cast(dict[str, Any], self._post(f"/api/approvals/{number}/cancel", {}))
+
     def reminders(
         self,
         *,
@@ -132,6 +133,7 @@ class OperatorClient:
         due_before: float | None = None,
         before: int | None = None,
         limit: int = 50,
+    ) -> dict[str, Any]:
         """List reminders, newest first, with the counts of each agent."""
         target = query(
             "/api/reminders",
@@ -142,6 +144,8 @@ class OperatorClient:
             due_before=due_before,
             before=before,
             limit=limit,
+        )
+        return cast(dict[str, Any], self._get(target))
 
     def reminder(self, number: int) -> dict[str, Any]:
         """Get one reminder with its whole text, its attempts and its last error."""

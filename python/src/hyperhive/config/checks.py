@@ -35,9 +35,12 @@ SOCKET_PATH_BYTES_MAX: Final = 107
 OUR_MCP_SERVER: Final = "hyperhive"
 
 _BOX_PATHS: Final = tuple(
-    map(Path, ("/agents", "/shared", "/docs", "/run/hyperhive", "/home/agent", "/applied"))
+    map(
+        Path,
+        ("/agents", "/shared", "/docs", "/run/hyperhive", "/home/agent", "/applied", "/configs"),
+    )
 )
-_SEEN_BY_BOXES: Final = ("agents", "shared", "docs", "homes", "applied")
+_SEEN_BY_BOXES: Final = ("agents", "shared", "docs", "homes", "applied", "configs")
 
 _Raw = Mapping[str, object]
 

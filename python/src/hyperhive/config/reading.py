@@ -50,7 +50,7 @@ def read(path: Path) -> Document:
         _refuse(path, "The document is empty.", _WRITE_ONE)
     is_json = path.suffix == ".json" or (path.suffix != ".toml" and text.lstrip().startswith("{"))
     try:
-        document = _read_json(path, text) if is_json else _read_toml(path, text)
+        document = read_json(path, text) if is_json else _read_toml(path, text)
     except RecursionError:
         _refuse_depth(path)
     if any(len(place) > DEPTH_MAX for place, _ in _walk(document.data)):
@@ -79,7 +79,9 @@ def _text(path: Path) -> str:
         )
 
 
-def _read_json(path: Path, text: str) -> Document:
+def read_json(path: Path, text: str) -> Document:
+    """Read a text as JSON; ``path`` only names it where something is wrong."""
+
     def remember(pairs: list[tuple[str, object]]) -> _Repeating:
         table = _Repeating(pairs)
         counts = Counter(key for key, _ in pairs)

@@ -33,6 +33,8 @@ OFFERED_TOOLS: Final = frozenset(
         Tool.WHOAMI,
         Tool.SET_STATUS,
         Tool.MESSAGE_STATUS,
+        Tool.REQUEST_SPAWN,
+        Tool.REQUEST_APPLY_COMMIT,
         Tool.REQUEST_APPROVAL,
         Tool.START,
         Tool.STOP,

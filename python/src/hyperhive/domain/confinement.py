@@ -16,10 +16,12 @@ AGENTS: Final = Path("/agents")
 SHARED: Final = Path("/shared")
 DOCS: Final = Path("/docs")
 APPLIED: Final = Path("/applied")
+CONFIGS: Final = Path("/configs")
+"""What the manager proposes; ``/agents/NAME/config`` leads there."""
 RUN: Final = Path("/run/hyperhive")
 HOME: Final = Path("/home/agent")
 CREDENTIALS: Final = Path("/run/credentials")
-BOX_PATHS: Final = (AGENTS, SHARED, DOCS, APPLIED, RUN, HOME)
+BOX_PATHS: Final = (AGENTS, SHARED, DOCS, APPLIED, CONFIGS, RUN, HOME)
 """Where a box that has paths of its own shows the hive's directories."""
 
 
@@ -72,6 +74,11 @@ class Confinement:
 
 OPEN: Final = Confinement()
 """Nothing is kept in or out."""
+
+
+def box_config(agent: str) -> Path:
+    """Where a box shows the configuration of a spawned agent."""
+    return AGENTS / agent / "config"
 
 
 def box_state(agent: str) -> Path:

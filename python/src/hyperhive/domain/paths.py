@@ -36,6 +36,11 @@ class HivePaths:
         return self.state_dir / "applied"
 
     @property
+    def configs(self) -> Path:
+        """What the manager proposes for spawned agents; it writes there."""
+        return self.state_dir / "configs"
+
+    @property
     def logs(self) -> Path:
         """What the boxes wrote to their standard output and error."""
         return self.state_dir / "logs"
@@ -53,6 +58,14 @@ class HivePaths:
     def state(self, agent: str) -> Path:
         """An agent's own state, the working directory of its turns."""
         return self.agents / agent / "state"
+
+    def config(self, agent: str) -> Path:
+        """The proposed configuration of a spawned agent, a repository that the manager writes."""
+        return self.configs / agent
+
+    def applied_of(self, agent: str) -> Path:
+        """The repository of what was deployed for a spawned agent."""
+        return self.applied / agent
 
     def home(self, agent: str) -> Path:
         """An agent's home: sessions, settings and credentials of its command-line client."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from hyperhive.domain.agents import AgentState
+from hyperhive.domain.configuration import Revision
 from hyperhive.domain.instances import BoxSpec, Crash, Instance, Recorded
 
 
@@ -111,4 +112,78 @@ class Poster(Protocol):
 
         Raises `UnavailableError` with the reason when it was not.
         """
+        ...
+
+
+class Repositories(Protocol):
+    """The configurations of spawned agents: what the manager proposes, and what is deployed.
+
+    Commits are full hashes of 40 digits. Nothing that the proposed repository holds makes these
+    calls run, read or write anything but git's objects. A refusal is a `HiveError` that says what
+    to do, and nothing has changed then.
+    """
+
+    async def seed(
+        self, agent: str, files: Mapping[str, str], *, subject: str, manager: str
+    ) -> str:
+        """Make both repositories anew, with one commit of these files, and give it.
+
+        What stood there before is removed: only for an agent that is not there yet.
+        """
+        ...
+
+    async def pin(self, agent: str, commit: str) -> str:
+        """Find a proposed commit by its hash or the beginning of it, and take it over.
+
+        From then on it is an object of the deployed side, whatever becomes of the proposed one.
+        Only plain files of a sensible size are let through.
+        """
+        ...
+
+    async def unpin(self, agent: str, commit: str) -> None:
+        """Keep a pinned commit no longer for its own sake; tags that name it go on doing so."""
+        ...
+
+    async def read(self, agent: str, commit: str, path: str) -> str | None:
+        """Give the text of a file of a commit, or ``None`` where there is none."""
+        ...
+
+    async def diff(self, agent: str, old: str, new: str) -> str:
+        """Show the change from one commit to another, with nothing left out or made to look so."""
+        ...
+
+    async def tag(self, agent: str, name: str, commit: str, message: str = "") -> None:
+        """Name a commit, with a message if one is given; a tag that is there stays as it is."""
+        ...
+
+    async def tags(self, agent: str) -> Mapping[str, str]:
+        """Give all tags, each with its commit."""
+        ...
+
+    async def main(self, agent: str) -> str:
+        """Give the commit that is deployed."""
+        ...
+
+    async def deploy(self, agent: str, commit: str, approval: int | None, subject: str) -> str:
+        """Deploy a commit, and give the one that `main` then is; both have the same files.
+
+        The history only grows: a commit that does not descend from what was deployed before gets
+        a successor that does. The approval's tag ``deployed`` comes first, then `main` moves.
+        """
+        ...
+
+    async def deployed(self, agent: str, approval: int) -> str | None:
+        """Give what was deployed by an approval, completing a `deploy` that was cut short."""
+        ...
+
+    async def earlier(self, agent: str, revision: str) -> str:
+        """Find what was deployed once, by a hash, its beginning, or a tag ``deployed/N``."""
+        ...
+
+    async def history(self, agent: str, limit: int) -> list[Revision]:
+        """List what was deployed, newest first."""
+        ...
+
+    async def remove(self, agent: str) -> None:
+        """Remove both repositories, if they are there."""
         ...

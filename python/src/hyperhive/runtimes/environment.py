@@ -113,7 +113,14 @@ def make_directories(spec: BoxSpec, owner: User | None = None) -> None:
         root.parent.mkdir(parents=True, exist_ok=True)
         make(root.resolve(), 0o750)
     state, home, run = paths.state(spec.name), paths.home(spec.name), paths.run(spec.name)
-    for directory in (paths.agents, state.parent, home.parent, paths.docs, paths.applied):
+    for directory in (
+        paths.agents,
+        state.parent,
+        home.parent,
+        paths.docs,
+        paths.applied,
+        paths.configs,
+    ):
         make(directory, 0o750)
     for directory in (paths.logs, run.parent):
         make(directory, 0o750)

@@ -16,7 +16,7 @@ from typing import Final
 
 from hyperhive.domain import confinement
 from hyperhive.domain.actors import Role
-from hyperhive.domain.confinement import box_state
+from hyperhive.domain.confinement import box_config, box_state
 from hyperhive.domain.errors import UnavailableError
 from hyperhive.domain.instances import BoxSpec
 from hyperhive.runtimes.closures import SYSTEM, Closure
@@ -193,10 +193,13 @@ def _show_hive(made: Arrangement, spec: BoxSpec) -> None:
     if spec.role is Role.MANAGER:
         made.show(state_dir, agents, confinement.AGENTS)
         made.show(state_dir, Path("applied"), confinement.APPLIED)
+        made.show(state_dir, Path("configs"), confinement.CONFIGS, writable=True)
         if spec.confinement.manager_writes:
             for other in _other_states(spec):
                 made.show(state_dir, agents / other / "state", box_state(other), writable=True)
     made.show(state_dir, own, box_state(spec.name), writable=True)
+    if spec.paths.config(spec.name).is_dir() and spec.role is not Role.MANAGER:
+        made.show(state_dir, Path("configs") / spec.name, box_config(spec.name))
     made.show(state_dir, Path("shared"), confinement.SHARED, writable=True)
     made.show(state_dir, Path("docs"), confinement.DOCS)
     made.show(state_dir, Path("homes") / spec.name, confinement.HOME, writable=True)

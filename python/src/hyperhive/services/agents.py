@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from hyperhive.config import Hive
+from hyperhive.config.spawned import SpawnedAgent, with_spawned
 from hyperhive.domain.actors import Actor, Role
 from hyperhive.domain.agents import AgentState
 from hyperhive.domain.errors import InvalidError, NotFoundError
 from hyperhive.domain.roster import Member, Roster
-from hyperhive.store import Reading, Store, Writing, alerts
+from hyperhive.store import Reading, Row, Store, Writing, alerts, spawned
 from hyperhive.store import agents as rows
 
 STATUS_CHARS_MAX = 200
@@ -20,8 +21,15 @@ class Agents:
     def __init__(self, store: Store, hive: Hive) -> None:
         self._store = store
         self._states: dict[str, AgentState] = {}
+        self.declared = hive
+        """The declaration alone; ``hive`` has the spawned agents, too."""
         self.hive = hive
         self.roster = roster_of(hive)
+        self._spawned: dict[str, SpawnedAgent] = {}
+
+    def whole(self, declared: Hive) -> Hive:
+        """Give a declaration with the agents that were spawned beside it."""
+        return with_spawned(declared, self._spawned)
 
     def state_of(self, name: str) -> AgentState:
         """Say what an agent was last seen doing."""
@@ -34,21 +42,32 @@ class Agents:
 
     async def declare(self, hive: Hive) -> None:
         """Take a declaration as the present one; agents that come, change or go are told of."""
-        self.hive = hive
-        self.roster = roster_of(hive)
-        shapes = {name: _shape(hive, name) for name in self.roster.members}
+        await self._store.write(lambda work: self.take(work, hive))
 
-        def job(work: Writing) -> None:
-            for name, shape in shapes.items():
-                rows.put(work, name, shape)
-            for row in rows.all_present(work):
-                if row.name not in shapes:
-                    rows.remove(work, row.name)
-                    alerts.clear_of_agent(work, row.name, but=alerts.OF_DEAD_MESSAGE)
-            states = {row.name: AgentState(row.state) for row in rows.all_present(work)}
-            work.then(lambda: self._remember(states))
+    def take(self, work: Writing, declared: Hive) -> None:
+        """Take a declaration and what is spawned as the present hive, in a caller's transaction."""
+        standing = {row.name: row for row in spawned.standing(work)}
+        settings = {
+            name: SpawnedAgent.model_validate_json(row.settings_json)
+            for name, row in standing.items()
+        }
+        hive = with_spawned(declared, settings)
+        shapes = {name: _shape(hive, name, standing.get(name), declared) for name in hive.agents}
+        for name, shape in shapes.items():
+            rows.put(work, name, shape)
+        for row in rows.all_present(work):
+            if row.name not in shapes:
+                rows.remove(work, row.name)
+                alerts.clear_of_agent(work, row.name, but=alerts.OF_DEAD_MESSAGE)
+        _tell_of_two(work, declared, standing)
+        states = {row.name: AgentState(row.state) for row in rows.all_present(work)}
 
-        await self._store.write(job)
+        def remember() -> None:
+            self.declared, self.hive, self.roster = declared, hive, roster_of(hive)
+            self._spawned = settings
+            self._states = states
+
+        work.then(remember)
 
     def note_state(
         self, work: Writing, name: str, state: AgentState, reason: str | None = None
@@ -56,9 +75,6 @@ class Agents:
         """Record what an agent is doing, within a transaction of the caller's."""
         if rows.set_state(work, name, state, reason):
             work.then(lambda: self._states.update({name: state}))
-
-    def _remember(self, states: dict[str, AgentState]) -> None:
-        self._states = states
 
     async def set_state(self, name: str, state: AgentState, reason: str | None = None) -> None:
         """Record what an agent is doing."""
@@ -137,12 +153,37 @@ def roster_of(hive: Hive) -> Roster:
     )
 
 
-def _shape(hive: Hive, name: str) -> Mapping[str, Any]:
+def _shape(hive: Hive, name: str, row: Row | None, declared: Hive) -> Mapping[str, Any]:
     agent = hive.agents[name]
-    return {
+    shape = {
         "role": str(agent.role),
         "description": agent.description,
         "driver": str(agent.driver.kind),
         "runtime": str(agent.runtime),
         "model": agent.driver.model,
     }
+    return shape if row is None or name in declared.agents else {**shape, "spawned": told(row)}
+
+
+def told(row: Row) -> dict[str, Any]:
+    """Show how a spawned agent came to be."""
+    return {
+        "by": row.requester,
+        "at": row.at,
+        "approval": row.approval,
+        "revision": row.revision,
+    }
+
+
+def _tell_of_two(work: Writing, declared: Hive, standing: Mapping[str, Row]) -> None:
+    for name in standing:
+        key = f"spawned:{name}"
+        if name in declared.agents:
+            said = (
+                f"{name} is declared, and was spawned before. What is declared holds; its spawned "
+                f"configuration waits. Remove agents.{name} from the declaration, or destroy it."
+            )
+            if alerts.text_of(work, key) != said:
+                alerts.raise_alert(work, key, said, agent=name)
+        else:
+            alerts.clear_alert(work, key)

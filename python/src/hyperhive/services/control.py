@@ -234,9 +234,11 @@ class Control:
         return await self._store.write(job)
 
     def destroy(self, name: str) -> None:
-        """Refuse: what is declared is not for any API to remove."""
+        """Refuse what is declared: it is not for any API to remove."""
         if name not in self._agents.hive.agents:
             raise NotFoundError("agent", name, self._agents.roster.members)
+        if name not in self._agents.declared.agents:
+            return
         raise ForbiddenError(
             f"{name} is declared, and the declaration is not changed from here.",
             f"Remove agents.{name} from the declaration; its state is then kept as a tombstone.",

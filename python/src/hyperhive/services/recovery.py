@@ -55,7 +55,7 @@ class Recovery:
 
     async def start_over(self) -> None:
         """Settle at once what a restored backup says of turns, and have every harness return."""
-        await self._agents.declare(self._agents.hive)
+        await self._agents.declare(self._agents.declared)
         left_over = await self.begin()
         self._sessions.drop_all()
         await self._sessions.settle(left_over)

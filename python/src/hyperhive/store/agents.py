@@ -152,8 +152,8 @@ def shown(
     shape: dict[str, Any] = json.loads(row.shape_json)
     return {
         "name": row.name,
+        "declared": "spawned" not in shape,
         **shape,
-        "declared": True,
         "state": row.state,
         "reason": row.reason,
         "since": row.since,

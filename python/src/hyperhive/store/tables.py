@@ -225,7 +225,8 @@ class SpawnedRow(SQLModel, table=True):
     """An agent that the manager asked for and the operator approved.
 
     ``settings_json`` is its part of a declaration as it is deployed, ``revision`` the commit of
-    its applied repository that this came from.
+    its applied repository that this came from. One that was destroyed
+    keeps its row until it is purged.
     """
 
     __tablename__ = "spawned"
@@ -235,6 +236,7 @@ class SpawnedRow(SQLModel, table=True):
     approval: int
     at: float
     revision: str | None = None
+    removed_at: float | None = None
 
 
 class ReminderRow(SQLModel, table=True):

@@ -12,9 +12,18 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 from hyperhive.domain.actors import THE_OPERATOR
 from hyperhive.domain.errors import NotFoundError
 from hyperhive.services.control import Control
+from hyperhive.services.deploying import Deploying
 from hyperhive.services.disk import Disk
 from hyperhive.services.restarts import Restarts
-from hyperhive.surfaces.http.requests import ChooseModel, PlanFor, Reason, RestartHive
+from hyperhive.services.spawning import Spawning
+from hyperhive.surfaces.http.requests import (
+    ChooseModel,
+    PlanFor,
+    Reason,
+    Redeploy,
+    RequestSpawn,
+    RestartHive,
+)
 from hyperhive.surfaces.identity import came_by_admin_socket
 
 Asked = Request[Any, Any, Any]
@@ -38,6 +47,8 @@ class Lifecycle:
     logs: Callable[[str, int], Awaitable[list[str]]]
     forget: Callable[[str], Awaitable[None]]
     refresh: Callable[[str], Awaitable[None]]
+    spawning: Spawning
+    deploying: Deploying
 
 
 class AgentsApi(Controller):
@@ -150,13 +161,33 @@ class AgentsApi(Controller):
         """Choose an agent's model; ``null`` is the declared one."""
         return await lifecycle.control.set_model(THE_OPERATOR, name, data.model, via=via(request))
 
-    @post("/destroy", summary="Refused: what is declared is removed from the declaration")
+    @post("/destroy", summary="Remove a spawned agent; its state is kept", status_code=200)
     async def destroy(
+        self, name: FromPath[str], request: Asked, lifecycle: NamedDependency[Lifecycle]
+    ) -> dict[str, Any]:
+        """Destroy a spawned agent; of a declared one, say which option removes it."""
+        lifecycle.control.destroy(name)
+        return await lifecycle.spawning.destroy(THE_OPERATOR, name, via=via(request))
+
+    @post("/redeploy", summary="Deploy an earlier configuration again", status_code=200)
+    async def redeploy(
+        self,
+        name: FromPath[str],
+        request: Asked,
+        lifecycle: NamedDependency[Lifecycle],
+        data: JSONBody[Redeploy],
+    ) -> dict[str, Any]:
+        """Deploy to a spawned agent what was deployed to it once."""
+        return await lifecycle.deploying.redeploy(
+            THE_OPERATOR, name, data.revision, via=via(request)
+        )
+
+    @get("/deployments", summary="What was deployed to a spawned agent, newest first")
+    async def deployments(
         self, name: FromPath[str], lifecycle: NamedDependency[Lifecycle]
     ) -> dict[str, Any]:
-        """Say which option removes an agent."""
-        lifecycle.control.destroy(name)
-        return {}
+        """Give the history of deployments, with the tags that tell it."""
+        return await lifecycle.deploying.history(name)
 
     @get("/logs", summary="What an agent's box printed last")
     async def logs(
@@ -226,6 +257,26 @@ class HiveApi(Controller):
             "free": room.free if room else None,
             "agents": dict(lifecycle.disk.use),
         }
+
+    @post("/spawn", summary="Ask for a new agent, to be approved", status_code=200)
+    async def spawn(
+        self, lifecycle: NamedDependency[Lifecycle], data: JSONBody[RequestSpawn]
+    ) -> dict[str, Any]:
+        """Ask for an agent; the answer names the approval."""
+        return await lifecycle.spawning.request(
+            THE_OPERATOR,
+            data.name,
+            data.description,
+            system_prompt=data.system_prompt,
+            model=data.model,
+        )
+
+    @post("/tombstones/{name:str}/revive", summary="Bring back a destroyed agent", status_code=200)
+    async def revive(
+        self, name: FromPath[str], request: Asked, lifecycle: NamedDependency[Lifecycle]
+    ) -> dict[str, Any]:
+        """Revive a spawned agent that was destroyed."""
+        return await lifecycle.spawning.revive(THE_OPERATOR, name, via=via(request))
 
     @post("/tombstones/{name:str}/purge", summary="Delete what a gone agent left", status_code=200)
     async def purge(

@@ -64,6 +64,21 @@ class RestartHive(Request):
     reason: str = Field(default="", max_length=500)
 
 
+class RequestSpawn(Request):
+    """An agent that the operator asks for; it is approved like any other."""
+
+    name: str = Field(max_length=64)
+    description: str = Field(default="", max_length=500)
+    system_prompt: str = Field(default="", max_length=65_536)
+    model: str | None = Field(default=None, min_length=1, max_length=200)
+
+
+class Redeploy(Request):
+    """A state that was deployed once: a commit's hash, its beginning, or ``deployed/N``."""
+
+    revision: str = Field(max_length=64)
+
+
 class PlanFor(Request):
     """A declaration to plan for (``null``: the present one)."""
 

@@ -19,6 +19,7 @@ def upgrade() -> None:
         sa.Column("approval", sa.Integer(), nullable=False),
         sa.Column("at", sa.Float(), nullable=False),
         sa.Column("revision", sa.String(), nullable=True),
+        sa.Column("removed_at", sa.Float(), nullable=True),
     )
 
 

@@ -1,0 +1,288 @@
+"""Agents that come at run time, and their configurations, from asking to what then runs."""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hyperhive.config.faults import DeclarationError
+from hyperhive.config.spawned import read_settings
+from hyperhive.domain import actors
+from hyperhive.domain.actors import THE_OPERATOR
+from hyperhive.domain.approvals import ApprovalKind, ApprovalState
+from hyperhive.domain.errors import ConflictError, ForbiddenError, HiveError, NotFoundError
+from hyperhive.domain.paths import HivePaths
+from hyperhive.git.repositories import GitRepositories
+from hyperhive.services.approvals import Approvals
+from hyperhive.services.carrying import Carrying
+from hyperhive.services.deploying import Deploying
+from hyperhive.services.snapshot import Snapshots
+from hyperhive.services.spawning import Spawning
+from hyperhive.store import approvals as approval_rows
+from tests import proposals
+from tests.builders import Desk, a_desk, a_hive
+from tests.promises import promise
+
+pytestmark = pytest.mark.anyio
+
+QUEEN = actors.agent("queen")
+
+
+@dataclass(slots=True)
+class Bench:
+    """A desk whose operator decides."""
+
+    desk: Desk
+    kept: GitRepositories
+    approvals: Approvals
+    carrying: Carrying
+    spawning: Spawning
+    deploying: Deploying
+    directory: Path
+
+    async def approve(self, number: int) -> dict[str, Any]:
+        """Say yes and have it carried out; give the approval then."""
+        shown = await self.approvals.show(number)
+        await self.approvals.approve(THE_OPERATOR, number, shown["digest"], via="test")
+        await self.carrying.carry(number)
+        return await self.approvals.show(number)
+
+    async def spawn(self, name: str = "carol") -> dict[str, Any]:
+        asked = await self.spawning.request(QUEEN, name, "sings")
+        return await self.approve(asked["id"])
+
+    async def propose(self, **settings: Any) -> str:
+        repository = HivePaths(self.directory, self.directory).config("carol")
+        return proposals.commit(repository, agent_json=json.dumps(settings))
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    async with a_desk(tmp_path) as desk:
+        kept = GitRepositories(HivePaths(tmp_path, tmp_path / "run"))
+        approvals = Approvals(desk.store, desk.agents, desk.quotas)
+        spawning = Spawning(desk.store, desk.agents, approvals, kept)
+        deploying = Deploying(desk.store, desk.agents, approvals, kept)
+        approvals.executors |= {
+            ApprovalKind.SPAWN: spawning,
+            ApprovalKind.CONFIG_CHANGE: deploying,
+        }
+        carrying = Carrying(desk.store, approvals)
+        yield Bench(desk, kept, approvals, carrying, spawning, deploying, tmp_path)
+
+
+@promise("N1")
+async def test_an_agent_is_there_only_after_the_operators_yes_and_the_manager_is_told(
+    bench: Bench,
+) -> None:
+    asked = await bench.spawning.request(QUEEN, "carol", "sings")
+    assert "carol" not in bench.desk.agents.hive.agents
+
+    done = await bench.approve(asked["id"])
+
+    assert done["state"] == "done"
+    assert bench.desk.agents.hive.agents["carol"].description == "sings"
+    told = [each["body"] for each in await bench.desk.recv("queen", count=9)]
+    assert any(body.startswith("agent_spawned: carol") for body in told)
+    assert any(body.startswith("approval_resolved") for body in told)
+
+
+async def test_the_snapshot_says_who_asked_for_a_spawned_agent(bench: Bench) -> None:
+    done = await bench.spawn()
+    state = await Snapshots(bench.desk.store, bench.desk.agents).state()
+    carol = next(each for each in state["agents"] if each["name"] == "carol")
+
+    assert carol["declared"] is False
+    assert carol["spawned"]["by"] == "queen"
+    assert carol["spawned"]["approval"] == done["id"]
+
+
+@promise("N2")
+@pytest.mark.parametrize("name", ["alice", "operator", "api", "A", "x", "-carol", "carol--b"])
+async def test_a_taken_reserved_or_malformed_name_is_refused_when_asked(
+    bench: Bench, name: str
+) -> None:
+    with pytest.raises(HiveError, match=r"[Cc]hoose another name"):
+        await bench.spawning.request(QUEEN, name, "sings")
+
+
+@promise("N2")
+async def test_the_name_of_a_tombstone_is_refused_with_the_ways_to_have_it(bench: Bench) -> None:
+    await bench.spawn()
+    await bench.spawning.destroy(THE_OPERATOR, "carol", via="test")
+    with pytest.raises(ConflictError, match="revive it or purge"):
+        await bench.spawning.request(QUEEN, "carol", "sings again")
+
+
+async def test_only_manager_and_operator_ask_for_agents(bench: Bench) -> None:
+    with pytest.raises(ForbiddenError, match="Only the manager"):
+        await bench.spawning.request(actors.agent("alice"), "carol", "sings")
+
+
+@promise("N3")
+@pytest.mark.parametrize(
+    "key",
+    ["role", "name", "runtime", "binds", "environment", "credentials", "quotas", "restart"],
+)
+def test_a_commit_decides_nothing_of_what_a_box_lets_an_agent_reach(key: str) -> None:
+    with pytest.raises(DeclarationError, match=f"`{key}` is not a commit's to decide"):
+        read_settings(json.dumps({key: "x"}))
+
+
+@promise("N3")
+@pytest.mark.parametrize("key", ["kind", "command", "script", "extraArgs"])
+def test_a_commit_does_not_choose_the_program(key: str) -> None:
+    with pytest.raises(DeclarationError, match=rf"driver\.{key}: The key `{key}` is not"):
+        read_settings(json.dumps({"driver": {key: "x"}}))
+
+
+def test_every_fault_of_an_agent_json_is_told_at_once() -> None:
+    with pytest.raises(DeclarationError) as refused:
+        read_settings('{"description": 3, "driver": {"turnLimitSeconds": -1}, "colour": "red"}')
+    assert [fault.path for fault in refused.value.faults] == [
+        "description",
+        "driver.turnLimitSeconds",
+        "colour",
+    ]
+
+
+@promise("N6")
+async def test_an_approved_commit_is_deployed_and_the_tags_tell_the_story(bench: Bench) -> None:
+    await bench.spawn()
+    before = await bench.kept.main("carol")
+    commit = await bench.propose(description="hums")
+
+    asked = await bench.deploying.request(QUEEN, "carol", commit[:8])
+    shown = (await bench.approvals.show(asked["id"]))["shown"]
+    assert await bench.kept.main("carol") == before
+    done = await bench.approve(asked["id"])
+
+    assert '+{"description": "hums"}' in shown["payload"]["diff"]
+    assert done["state"] == "done"
+    assert bench.desk.agents.hive.agents["carol"].description == "hums"
+    assert await bench.kept.main("carol") == commit
+    story = {name for name, at in (await bench.kept.tags("carol")).items() if at == commit}
+    number = asked["id"]
+    assert story == {f"{tag}/{number}" for tag in ("proposal", "approved", "building", "deployed")}
+
+
+async def test_a_wrong_agent_json_never_reaches_the_operator(bench: Bench) -> None:
+    await bench.spawn()
+    commit = await bench.propose(runtime="process")
+    with pytest.raises(DeclarationError, match="not a commit's to decide"):
+        await bench.deploying.request(QUEEN, "carol", commit)
+    pending = await bench.approvals.listing(state=ApprovalState.PENDING)
+    assert pending["approvals"] == []
+
+
+async def test_an_unknown_recipient_is_refused_with_its_place(bench: Bench) -> None:
+    await bench.spawn()
+    commit = await bench.propose(mayMessage=["queen", "nobody"])
+    with pytest.raises(DeclarationError, match=r"mayMessage\[1\]"):
+        await bench.deploying.request(QUEEN, "carol", commit)
+
+
+@promise("N6")
+async def test_a_change_against_what_no_longer_runs_is_not_approved(bench: Bench) -> None:
+    await bench.spawn()
+    one = await bench.deploying.request(QUEEN, "carol", await bench.propose(description="one"))
+    two = await bench.deploying.request(QUEEN, "carol", await bench.propose(description="two"))
+    await bench.approve(one["id"])
+    with pytest.raises(ConflictError, match="has changed since"):
+        await bench.approve(two["id"])
+
+
+async def test_what_was_denied_is_tagged_so(bench: Bench) -> None:
+    await bench.spawn()
+    asked = await bench.deploying.request(QUEEN, "carol", await bench.propose(description="no"))
+    await bench.approvals.deny(THE_OPERATOR, asked["id"], "too loud", via="test")
+    await bench.deploying.tell()
+    assert f"denied/{asked['id']}" in await bench.kept.tags("carol")
+
+
+async def test_an_earlier_state_is_deployed_again(bench: Bench) -> None:
+    await bench.spawn()
+    first = await bench.kept.main("carol")
+    asked = await bench.deploying.request(QUEEN, "carol", await bench.propose(description="hums"))
+    await bench.approve(asked["id"])
+
+    await bench.deploying.redeploy(THE_OPERATOR, "carol", first[:8], via="test")
+
+    assert bench.desk.agents.hive.agents["carol"].description == "sings"
+    history = await bench.deploying.history("carol")
+    assert len(history["deployments"]) == 3
+
+
+@promise("N7")
+@pytest.mark.parametrize("deployed", [False, True])
+async def test_a_change_cut_short_is_settled_by_its_tags_and_never_run_again(
+    bench: Bench, deployed: bool
+) -> None:
+    await bench.spawn()
+    asked = await bench.deploying.request(QUEEN, "carol", await bench.propose(description="hums"))
+    number = asked["id"]
+    row = await bench.desk.store.read(lambda asking: approval_rows.find(asking, number))
+    assert row is not None
+    approved = approval_rows.approved(row)
+    if deployed:
+        await bench.kept.tag("carol", f"deployed/{number}", asked["commit"])
+
+    result = await bench.deploying.settle(approved)
+
+    assert (result is not None) is deployed
+    assert (await bench.kept.main("carol") == asked["commit"]) is deployed
+    assert (f"failed/{number}" in await bench.kept.tags("carol")) is not deployed
+    said = bench.desk.agents.hive.agents["carol"].description
+    assert said == ("hums" if deployed else "sings")
+
+
+@promise("N7")
+async def test_a_spawn_cut_short_before_its_row_leaves_nothing(bench: Bench) -> None:
+    asked = await bench.spawning.request(QUEEN, "carol", "sings")
+    number = asked["id"]
+    row = await bench.desk.store.read(lambda asking: approval_rows.find(asking, number))
+    assert row is not None
+    await bench.kept.seed("carol", {"agent.json": "{}"}, subject="half", manager="queen")
+
+    assert await bench.spawning.settle(approval_rows.approved(row)) is None
+
+    assert not HivePaths(bench.directory, bench.directory).config("carol").exists()
+    assert "carol" not in bench.desk.agents.hive.agents
+
+
+async def test_a_destroyed_agent_can_be_revived_as_it_was(bench: Bench) -> None:
+    await bench.spawn()
+    await bench.spawning.destroy(THE_OPERATOR, "carol", via="test")
+    assert "carol" not in bench.desk.agents.hive.agents
+
+    await bench.spawning.revive(THE_OPERATOR, "carol", via="test")
+
+    assert bench.desk.agents.hive.agents["carol"].description == "sings"
+
+
+async def test_neither_a_declared_nor_an_unknown_agent_is_destroyed(bench: Bench) -> None:
+    with pytest.raises(ForbiddenError, match=r"agents\.alice"):
+        await bench.spawning.destroy(THE_OPERATOR, "alice", via="test")
+    with pytest.raises(NotFoundError):
+        await bench.spawning.destroy(THE_OPERATOR, "nobody", via="test")
+
+
+@promise("N8")
+async def test_a_new_declaration_keeps_the_spawned_and_wins_over_one_of_its_name(
+    bench: Bench,
+) -> None:
+    await bench.spawn()
+    await bench.desk.agents.declare(a_hive(bench.directory, bench.directory / "run"))
+    assert bench.desk.agents.hive.agents["carol"].description == "sings"
+
+    names = ("queen", "alice", "carol")
+    await bench.desk.agents.declare(
+        a_hive(bench.directory, bench.directory / "run", names, carol={"description": "declared"})
+    )
+
+    assert bench.desk.agents.hive.agents["carol"].description == "declared"
+    state = await Snapshots(bench.desk.store, bench.desk.agents).state()
+    assert "spawned:carol" in {alert["key"] for alert in state["alerts"]}
