@@ -15,6 +15,8 @@
   ProtectKernelTunables = true;
   ProtectProc = "invisible";
   ProtectSystem = "strict";
+  # Beside the two lines that need a /proc or a /sys of their own, "strict" leaves /run as it is.
+  ReadOnlyPaths = [ "/run" ];
   RestrictNamespaces = true;
   RestrictRealtime = true;
   RestrictSUIDSGID = true;

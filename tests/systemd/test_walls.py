@@ -69,6 +69,15 @@ def test_an_agent_cannot_write_outside_its_own_places(host: Host, where: str) ->
     assert tried(host, "touch", f"{where}/planted").status != 0
 
 
+def test_where_a_guest_lets_everybody_write_its_agent_still_cannot(host: Host) -> None:
+    """Else what is kept from an agent would hang on what else is in its guest."""
+    host.await_settled()
+    guest = host.machine.guest("h-alice")
+
+    assert guest.run("stat", "--format=%a", "/run/lock").strip() == "1777"
+    assert tried(host, "touch", "/run/lock/planted").status != 0
+
+
 @pytest.mark.parametrize("where", ["/agents/alice/state", "/home/agent", "/shared", "/tmp"])
 def test_an_agent_can_write_in_its_own_places(host: Host, where: str) -> None:
     host.await_settled()

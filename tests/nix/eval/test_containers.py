@@ -189,7 +189,7 @@ def test_the_harness_writes_what_the_agent_may_write(example: Evaluated) -> None
     queen = guest(example, "queen").unit(UNIT).section("Service")
 
     own = ["/shared", "/home/agent", "/tmp"]
-    assert alice["ProtectSystem"] == "strict"
+    assert (alice["ProtectSystem"], alice["ReadOnlyPaths"]) == ("strict", "/run")
     assert alice.every("ReadWritePaths") == ["/agents/alice/state", *own, "/data/results"]
     assert set(queen.every("ReadWritePaths")) == {
         "/agents/queen/state",

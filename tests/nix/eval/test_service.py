@@ -37,7 +37,7 @@ def test_the_server_has_no_capability_and_cannot_get_one(little: Evaluated) -> N
 def test_the_server_writes_its_two_directories_and_nothing_else(little: Evaluated) -> None:
     service = little.unit(SERVICE).section("Service")
 
-    assert service["ProtectSystem"] == "strict"
+    assert (service["ProtectSystem"], service["ReadOnlyPaths"]) == ("strict", "/run")
     assert service.every("ReadWritePaths") == ["/var/lib/hyperhive", "/run/hyperhive"]
 
 
