@@ -23,7 +23,7 @@ from hyperhive.store.store import (
     position_of,
     restore_offline,
 )
-from tests.builders import Desk, a_desk, a_store, an_actor
+from tests.builders import UNBOUND, Desk, a_desk, a_store, an_actor
 from tests.promises import promise
 from tests.store.holding import writer_held
 
@@ -85,7 +85,7 @@ class Crowd:
 async def test_a_backup_under_load_holds_exactly_what_was_committed_at_its_position(
     tmp_path: Path,
 ) -> None:
-    async with a_desk(tmp_path) as desk, Crowd(desk) as crowd:
+    async with a_desk(tmp_path, hive=UNBOUND) as desk, Crowd(desk) as crowd:
         await crowd.some_more()
         answered = list(crowd.accepted)
         backup = await desk.store.backup()
@@ -102,7 +102,7 @@ async def test_a_backup_under_load_holds_exactly_what_was_committed_at_its_posit
 async def test_a_restore_under_load_puts_the_moment_back_and_the_senders_go_on(
     tmp_path: Path,
 ) -> None:
-    async with a_desk(tmp_path) as desk:
+    async with a_desk(tmp_path, hive=UNBOUND) as desk:
         epoch = desk.store.epoch
         async with Crowd(desk) as crowd:
             await crowd.some_more()

@@ -229,14 +229,6 @@ def test_what_the_process_runtime_cannot_keep_is_warned_of(more: dict[str, objec
     assert line.endswith("use bubblewrap.")
 
 
-def test_a_tool_that_is_not_offered_yet_is_valid_and_warned_of() -> None:
-    hive = parse({"agents": {"queen": {**QUEEN, "tools": ["send", "remind"]}}}, BASE)
-
-    [line] = unused(hive)
-    assert line.startswith("agents.queen.tools: ")
-    assert line.endswith("does not offer remind yet.")
-
-
 def test_every_pattern_of_the_table_of_unused_keys_names_a_key() -> None:
     known = {path.replace("<name>", "*"): table for path, table in tables()}
 

@@ -15,10 +15,10 @@ from typing import Annotated, Any, Final, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from hyperhive import __version__
-from hyperhive.config.agents import AgentQuotas, AgentRestart, Tool
+from hyperhive.config.agents import AgentQuotas, AgentRestart
 from hyperhive.config.hive import Hive
 from hyperhive.config.shape import keys, tables
-from hyperhive.config.unused import NOT_YET_USED, OFFERED_TOOLS
+from hyperhive.config.unused import NOT_YET_USED
 from hyperhive.config.values import Table
 
 MARKER: Final = "<!-- What follows is written by `python -m hyperhive.config.schema docs`. -->\n"
@@ -82,8 +82,6 @@ def _not_yet_used() -> Iterator[str]:
     yield "|---|---|"
     for pattern, instead in NOT_YET_USED.items():
         yield f"| `{pattern.replace('*', '<name>')}` | {instead} |"
-    tools = ", ".join(f"`{tool}`" for tool in Tool if tool not in OFFERED_TOOLS)
-    yield f"| `agents.<name>.tools` {tools} | the tool does not exist yet |"
     yield ""
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from hyperhive import __version__
-from hyperhive.config.agents import Agent, RuntimeKind, Tool
+from hyperhive.config.agents import Agent, RuntimeKind
 from hyperhive.config.faults import key_path
 from hyperhive.config.hive import Hive
 from hyperhive.config.shape import attribute
@@ -16,35 +16,6 @@ NOT_YET_USED: Final[Mapping[str, str]] = {
     "agents.*.forge": "there is no forge yet",
 }
 """Keys (``*`` is each agent) that do nothing yet, each with what holds instead."""
-
-OFFERED_TOOLS: Final = frozenset(
-    {
-        Tool.RECV,
-        Tool.SEND,
-        Tool.ACK,
-        Tool.ASK,
-        Tool.ANSWER,
-        Tool.GET_OPEN_THREADS,
-        Tool.CANCEL_THREAD,
-        Tool.REMIND,
-        Tool.LIST_REMINDERS,
-        Tool.CANCEL_REMINDER,
-        Tool.LIST_AGENTS,
-        Tool.WHOAMI,
-        Tool.SET_STATUS,
-        Tool.MESSAGE_STATUS,
-        Tool.REQUEST_SPAWN,
-        Tool.REQUEST_APPLY_COMMIT,
-        Tool.REQUEST_APPROVAL,
-        Tool.START,
-        Tool.STOP,
-        Tool.RESTART,
-        Tool.REBUILD,
-        Tool.GET_LOGS,
-        Tool.REQUEST_UPDATE_INPUTS,
-    }
-)
-"""What this version offers; the declaration may already name the rest."""
 
 
 def unused(hive: Hive) -> list[str]:
@@ -91,9 +62,3 @@ def _not_of_use(agent: Agent) -> Iterator[str]:
                     f"{key_path((*place, key))}: the runtime process neither mounts nor limits "
                     "anything; use bubblewrap."
                 )
-    missing = [tool.value for tool in agent.tools or () if tool not in OFFERED_TOOLS]
-    if missing:
-        yield (
-            f"{key_path((*place, 'tools'))}: version {__version__} does not offer "
-            f"{', '.join(missing)} yet."
-        )
