@@ -119,3 +119,8 @@ def inbox(agent: str) -> str:
 def turn(number: int) -> str:
     """Name what rings when a turn ends."""
     return f"turn:{number}"
+
+
+def transcript(number: int) -> str:
+    """Name what rings when a turn's transcript has grown."""
+    return f"transcript:{number}"
