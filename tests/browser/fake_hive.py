@@ -307,7 +307,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _transcript(self, turn: int, after: int) -> None:
         """Stream a turn's lines as they are written, until it has ended."""
-        hive, model = self.hive, self.hive.model
+        hive = self.hive
         self._begin_stream()
         generation = hive.generation
         try:

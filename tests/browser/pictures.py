@@ -55,11 +55,12 @@ def show(page: Page, url: str, place: str) -> None:
     """Go to a place and wait until what it fetches is there."""
     page.goto(f"{url}/{place}")
     page.locator("#connection.is-live").wait_for()
-    page.wait_for_function("document.querySelectorAll('.content > .quiet').length === 0")
+    if "decisions" in place:
+        page.locator(".diff").wait_for()
     if "agent" in place:
         page.locator(".line").nth(3).wait_for()
     if "system" in place or "agent" in place:
-        page.locator("figure").nth(3).wait_for()
+        page.locator("figure:visible").nth(3).wait_for()
 
 
 def main(arguments: list[str]) -> None:

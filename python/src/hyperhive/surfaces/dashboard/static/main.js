@@ -11,6 +11,7 @@ import { fromSnapshot } from "./state/state.js";
 import { Store } from "./state/store.js";
 import { part, say } from "./view/elements.js";
 import { Header } from "./view/header.js";
+import { notices } from "./view/notices.js";
 import { startTicking, synchronise } from "./view/times.js";
 import { follow, snapshot } from "./wire/follow.js";
 
@@ -55,4 +56,5 @@ new Router(
 );
 document.body.classList.remove("is-loading");
 startTicking();
-await follow(store, (connection) => header.connected(connection), synchronise);
+notices(store, part("notify", HTMLElement));
+follow(store, (connection) => header.connected(connection), synchronise);

@@ -234,7 +234,7 @@ function headOf(first, store, write) {
   const showMarks = marksIn(marks);
   const controls = new AgentControls(first, store, "page-");
   const message = h("button", { type: "button", class: "button", click: write }, "Write to it");
-  controls.element.prepend(message);
+  controls.element.prepend(h("div", {}, message));
   const element = h(
     "section",
     { class: "panel agent-head", "aria-label": `Agent ${first.name}` },

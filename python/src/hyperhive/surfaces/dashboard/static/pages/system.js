@@ -8,7 +8,7 @@ import { priced, sized } from "../view/words.js";
 import { get } from "../wire/api.js";
 
 /** @typedef {{id: number, at: number, actor: string, via: string, verb: string, subject: string, digest: string | null, detail: any}} Entry */
-/** @typedef {{label: string, value: number, text: string}} Bar */
+/** @typedef {{label: string, value: number, text: string, of?: number}} Bar what it is a part of, if not of the largest */
 
 const AUDIT_PAGE = 50;
 
@@ -122,7 +122,7 @@ function panel(id, title, ...children) {
  * @returns {Bar[]}
  */
 function roomBars({ total, free, agents }) {
-  const used = total !== null && free !== null ? [{ label: "disk", value: total - free, text: `${sized(free)} free of ${sized(total)}` }] : [];
+  const used = total !== null && free !== null ? [{ label: "disk", value: total - free, of: total, text: `${sized(free)} free of ${sized(total)}` }] : [];
   const each = Object.entries(agents).sort(([, a], [, b]) => b - a).map(([label, value]) => ({ label, value, text: sized(value) }));
   return [...used, ...each];
 }
@@ -151,8 +151,8 @@ function bars(label) {
     element: rows,
     /** @param {Bar[]} values */
     show(values) {
-      const most = Math.max(0, ...values.map(({ value }) => value));
-      list.show(new Map(values.map((bar) => [bar.label, { ...bar, most }])));
+      const most = Math.max(0, ...values.map(({ value, of }) => (of === undefined ? value : 0)));
+      list.show(new Map(values.map((bar) => [bar.label, { ...bar, most: bar.of ?? most }])));
     },
   };
 }
