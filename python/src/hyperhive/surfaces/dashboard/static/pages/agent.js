@@ -98,7 +98,7 @@ class AgentView {
       panel("inbox-title", "Inbox", this.#inbox.element),
       panel("threads-title", "Open threads", this.#threadNone, this.#threadRows),
       reminders.element,
-      panel("turns-title", "Turns", h("div", { class: "table", tabindex: "0", role: "region", "aria-labelledby": "turns-title" }, h("table", {}, h("thead", {}, h("tr", {}, ...["Turn", "Began", "End", "What it took", ""].map((text) => h("th", { scope: "col" }, text || h("span", { class: "unseen" }, "Show"))))), this.#turnRows))),
+      panel("turns-title", "Turns", h("div", { class: "table", tabindex: "0", role: "group", "aria-label": "Table of turns" }, h("table", {}, h("thead", {}, h("tr", {}, ...["Turn", "Began", "End", "What it took", ""].map((text) => h("th", { scope: "col" }, text || h("span", { class: "unseen" }, "Show"))))), this.#turnRows))),
       panel("figures-title", "What it used", this.#figures.element),
       panel("quotas-title", "Quotas", this.#quotas),
       log,

@@ -45,7 +45,7 @@ export function openSystemPage(store) {
       auditTrouble,
       h(
         "div",
-        { class: "table", tabindex: "0", role: "region", "aria-labelledby": "audit-title" },
+        { class: "table", tabindex: "0", role: "group", "aria-label": "Table of the audit log" },
         h("table", {}, h("thead", {}, h("tr", {}, ...["When", "Who", "Did", "To", "By way of", "Digest"].map((text) => h("th", { scope: "col" }, text)))), auditRows),
       ),
       older,
