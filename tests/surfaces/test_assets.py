@@ -126,3 +126,12 @@ async def test_what_is_no_file_of_the_page_stays_uncached(hive: Whole) -> None:
 
     assert answer.status == 404
     assert answer.headers["cache-control"] == "no-store"
+
+
+def test_a_first_load_is_small() -> None:
+    names = [path.relative_to(STATIC).as_posix() for path in STATIC.rglob("*.*")]
+
+    sizes = [len(assets.reply(name, accepted="gzip", known="").body) for name in names]
+
+    assert len(sizes) > 50
+    assert sum(sizes) <= 150 * 1024
