@@ -5,6 +5,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Watch
 from tests.browser.fake_hive import FakeHive
+from tests.browser.hive_model import Json
 from tests.browser.meadow import DIFF
 from tests.promises import promise
 
@@ -96,7 +97,7 @@ def test_another_operator_who_decided_first_takes_it_off_the_page(
 def test_a_question_is_answered_by_options_or_in_words(
     decisions: Page,
     hive: FakeHive,
-    facts: dict[str, object],
+    facts: Json,
     words: str,
     ticked: list[str],
     answer: object,

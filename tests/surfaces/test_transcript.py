@@ -14,8 +14,8 @@ from hyperhive.services.snapshot import SPANS
 from hyperhive.surfaces.http.stream import transcript
 from tests.builders import EPOCH, ManualClock
 from tests.promises import promise
-from tests.surfaces.hives import Whole, a_whole_hive
-from tests.surfaces.test_api import a_harness, a_turn
+from tests.surfaces.hives import Whole, a_harness, a_whole_hive
+from tests.surfaces.test_api import a_turn
 
 pytestmark = pytest.mark.anyio
 
