@@ -18,6 +18,7 @@ from hyperhive.store import (
     approvals,
     audit,
     events,
+    figures,
     lifecycle,
     messages,
     questions,
@@ -28,6 +29,8 @@ from hyperhive.store import agents as agent_rows
 
 LATEST_MESSAGES: Final = 200
 DEAD_SHOWN_MAX: Final = 1000
+SPANS: Final = 48
+FIGURES: Final = ("turns", "cost_usd", "tokens", "messages")
 
 
 class Snapshots:
@@ -110,6 +113,28 @@ class Snapshots:
             found = events.before(asking, before, limit + 1, agent=agent, kind=kind)
             shown = [event.as_json() for event in found[:limit]]
             return {"events": shown, "more": len(found) > limit}
+
+        return await self._store.read(job)
+
+    async def figures(self, *, hours: int, agent: str | None) -> dict[str, Any]:
+        """Say what each agent did in each of ``SPANS`` equal spans, the last one ending now.
+
+        An agent that did nothing is not named.
+        """
+
+        def job(asking: Reading) -> dict[str, Any]:
+            step = hours * 3600 / SPANS
+            since = asking.now - hours * 3600
+            agents: dict[str, dict[str, list[float]]] = {}
+            for row in (
+                *figures.turns(asking, since, step, agent),
+                *figures.messages(asking, since, step, agent),
+            ):
+                mine = agents.setdefault(row["agent"], {key: [0] * SPANS for key in FIGURES})
+                span = min(SPANS - 1, row["span"])
+                for key in FIGURES:
+                    mine[key][span] += row.get(key, 0)
+            return {"since": since, "step_seconds": step, "agents": agents}
 
         return await self._store.read(job)
 
