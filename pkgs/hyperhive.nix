@@ -17,7 +17,9 @@
   h11,
   litestar,
   mcp,
+  py-gitea,
   pydantic,
+  requests,
   sqlalchemy,
   sqlmodel,
   uvicorn,
@@ -45,7 +47,9 @@ let
       h11
       litestar
       mcp
+      py-gitea
       pydantic
+      requests
       sqlalchemy
       sqlmodel
       uvicorn

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-
 from hyperhive.domain.actors import Role
 from hyperhive.domain.confinement import Mount
 from hyperhive.domain.errors import ConflictError, UnavailableError
@@ -19,6 +18,7 @@ from hyperhive.runtimes.bubblewrap import BubblewrapRuntime
 from hyperhive.runtimes.clocks import SystemClock
 from hyperhive.runtimes.process import ProcessRuntime
 from hyperhive.runtimes.users import User, box_user
+
 from tests.walls import PATIENCE_SECONDS, Boxes, some_boxes
 
 pytestmark = pytest.mark.anyio

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from hyperhive.domain.confinement import Limits
 from hyperhive.runtimes import limits
 from hyperhive.runtimes.records import BoxRecord
 from hyperhive.runtimes.users import User
+
 from tests.walls import PATIENCE_SECONDS, Boxes, some_boxes
 
 pytestmark = pytest.mark.anyio

@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-
 from hyperhive.domain.actors import Role
 from hyperhive.domain.errors import InvalidError, UnavailableError
 from hyperhive.domain.instances import BoxSpec, Instance, Phase

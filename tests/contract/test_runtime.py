@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-
 from hyperhive.domain.actors import Role
 from hyperhive.domain.confinement import (
     BUBBLEWRAP,
@@ -29,6 +28,7 @@ from hyperhive.runtimes.clocks import SystemClock
 from hyperhive.runtimes.memory import MemoryRuntime
 from hyperhive.runtimes.nixos_container import NixosContainerRuntime, configured
 from hyperhive.runtimes.process import ProcessRuntime
+
 from tests.walls import open_directory, require_walls
 
 pytestmark = pytest.mark.anyio

@@ -42,13 +42,20 @@ BREAKS: Final = [
     ("client", "hyperhive.client", "h11"),
     ("box", "hyperhive.surfaces", "hyperhive.client"),
     ("mcp", "hyperhive.surfaces.http", "mcp"),
+    ("forge", "hyperhive.services", "requests"),
     ("plugin", "pytest_nixos.nix", "hyperhive.domain"),
     ("product", "hyperhive.runtimes", "pytest_nixos.nix"),
     ("sql", "hyperhive.services", "sqlalchemy"),
 ]
 """Which contract, and an import (who, what) that no other contract minds."""
 
-MAY_START_PROCESSES: Final = ("runtimes/", "harness/drivers/", "harness/script_tools.py", "demo/")
+MAY_START_PROCESSES: Final = (
+    "runtimes/",
+    "harness/drivers/",
+    "harness/script_tools.py",
+    "demo/",
+    "forge/embedded/git.py",
+)
 STARTS_PROCESSES: Final = frozenset({"subprocess", "multiprocessing", "pty"})
 STARTS_A_PROCESS: Final = frozenset(
     {

@@ -69,10 +69,7 @@ class HookEvent(StrEnum):
     DELETE = "delete"
     REPOSITORY = "repository"
     PULL_REQUEST = "pull_request"
-    PULL_REQUEST_REVIEW = "pull_request_review"
-    PULL_REQUEST_REVIEW_REQUEST = "pull_request_review_request"
-    PULL_REQUEST_COMMENT = "pull_request_comment"
-    PULL_REQUEST_SYNC = "pull_request_sync"
+    """Everything about pull requests: reviews, requests, comments and new commits, too."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,9 +69,7 @@ def owns(asking: Asking, number: int) -> bool:
     if asking.execute(repositories).first() is not None:
         return True
     owned = select(_t.id).where(_t.key == OWNERS.lower(), _t.id.in_(_teams_of(number)))
-    alone = (
-        select(_m.team).where(_m.team.in_(owned)).group_by(_m.team).having(func.count() == 1)
-    )
+    alone = select(_m.team).where(_m.team.in_(owned)).group_by(_m.team).having(func.count() == 1)
     return asking.execute(alone).first() is not None
 
 
@@ -84,9 +82,7 @@ def token_owner(asking: Asking, secret_hash: str) -> tuple[Row, Row] | None:
 
 def tokens(asking: Asking, account: int) -> Sequence[Row]:
     """Give the tokens of an account, oldest first."""
-    return asking.execute(
-        select(tables.token).where(_k.account == account).order_by(_k.id)
-    ).all()
+    return asking.execute(select(tables.token).where(_k.account == account).order_by(_k.id)).all()
 
 
 def add_token(
@@ -166,9 +162,7 @@ def teams_with(asking: Asking, org: int, account: int) -> Sequence[Row]:
 def orgs_of(asking: Asking, account: int) -> Sequence[Row]:
     """Give the organisations that an account is in, by name."""
     orgs = select(_t.org).where(_t.id.in_(_teams_of(account)))
-    return asking.execute(
-        select(tables.account).where(_a.id.in_(orgs)).order_by(_a.key)
-    ).all()
+    return asking.execute(select(tables.account).where(_a.id.in_(orgs)).order_by(_a.key)).all()
 
 
 def _teams_of(account: int) -> Any:

@@ -45,22 +45,16 @@ def add(work: Writing, repository: int, **values: Any) -> int:
 
 def change(work: Writing, pull: int, values: Mapping[str, Any]) -> None:
     """Change a pull request; it counts as touched now."""
-    work.execute(
-        update(tables.pull).where(_p.id == pull).values(updated_at=work.now, **values)
-    )
+    work.execute(update(tables.pull).where(_p.id == pull).values(updated_at=work.now, **values))
 
 
 def remarks(asking: Asking, pull: int, *, reviews: bool) -> Sequence[Row]:
     """Give the reviews of a pull request, owed ones included, or its comments; oldest first."""
     kind = _r.verdict.is_not(None) if reviews else _r.verdict.is_(None)
-    return asking.execute(
-        select(tables.remark).where(_r.pull == pull, kind).order_by(_r.id)
-    ).all()
+    return asking.execute(select(tables.remark).where(_r.pull == pull, kind).order_by(_r.id)).all()
 
 
-def add_remark(
-    work: Writing, pull: Row, author: str, verdict: str | None, body: str
-) -> int:
+def add_remark(work: Writing, pull: Row, author: str, verdict: str | None, body: str) -> int:
     """Add a comment (no verdict) or a review; a review settles the one that its author owed."""
     if verdict is not None:
         drop_request(work, pull.id, author)

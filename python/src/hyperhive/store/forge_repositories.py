@@ -19,9 +19,7 @@ def find(asking: Asking, owner: int, name: str) -> Row | None:
 
 def owned(asking: Asking, owner: int) -> Sequence[Row]:
     """Give the repositories of an account, by name."""
-    return asking.execute(
-        select(tables.repository).where(_r.owner == owner).order_by(_r.key)
-    ).all()
+    return asking.execute(select(tables.repository).where(_r.owner == owner).order_by(_r.key)).all()
 
 
 def count(asking: Asking, owner: int) -> int:
@@ -98,9 +96,7 @@ def hooks(asking: Asking, org: int) -> Sequence[Row]:
 
 def hook(asking: Asking, org: int, number: int) -> Row | None:
     """Give one webhook of an organisation."""
-    return asking.execute(
-        select(tables.hook).where(_h.org == org, _h.id == number)
-    ).first()
+    return asking.execute(select(tables.hook).where(_h.org == org, _h.id == number)).first()
 
 
 def add_hook(

@@ -304,7 +304,9 @@ def add_token(work: Writing, account: int, name: str, scopes: list[str]) -> tupl
     return number, secret
 
 
-def log_in(asking: Asking, name: str | None, secret: str) -> tuple[Row, frozenset[str], bool] | None:
+def log_in(
+    asking: Asking, name: str | None, secret: str
+) -> tuple[Row, frozenset[str], bool] | None:
     """Find whose token or password this is; also whether it was a password."""
     found = rows.token_owner(asking, hashed(secret)) if secret else None
     if found is not None:
@@ -365,5 +367,3 @@ def _number(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) < 18):
         raise NotFoundError("team", text)
     return int(text)
-
-

@@ -163,7 +163,9 @@ class Git:
         )
         return not told.strip()
 
-    async def begin(self, repository: int, branch: str, title: str, author: Mapping[str, str]) -> None:
+    async def begin(
+        self, repository: int, branch: str, title: str, author: Mapping[str, str]
+    ) -> None:
         """Give an empty repository a first commit that holds a README."""
         blob = await self.run(repository, "hash-object", "-w", "--stdin", given=f"# {title}\n")
         tree = await self.run(
@@ -175,9 +177,7 @@ class Git:
     async def move(self, repository: int, branch: str, new: str, old: str | None) -> None:
         """Move a branch from ``old``; `ConflictError` when it is not there any more."""
         try:
-            await self.run(
-                repository, "update-ref", f"refs/heads/{branch}", new, old or "0" * 40
-            )
+            await self.run(repository, "update-ref", f"refs/heads/{branch}", new, old or "0" * 40)
         except InvalidError as error:
             raise ConflictError(f"{branch} has moved.", "Look at it and try again.") from error
 
@@ -270,9 +270,7 @@ class Git:
         extra: Mapping[str, str] | None = None,
     ) -> tuple[str, int]:
         async with self.places:
-            return await self._said(
-                self.path(repository), *arguments, given=given, extra=extra
-            )
+            return await self._said(self.path(repository), *arguments, given=given, extra=extra)
 
     async def _run(self, place: Path, *arguments: str) -> None:
         _, status = await self._said(place, *arguments)

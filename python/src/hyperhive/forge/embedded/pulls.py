@@ -298,9 +298,7 @@ class Pulls:
         }
         await self._hooks.tell(seen.owner.id, "pull_request", event, {**told, "kind": kind})
 
-    async def _remark(
-        self, ask: Ask, seen: Seen, row: Row, verdict: str | None, body: str
-    ) -> Row:
+    async def _remark(self, ask: Ask, seen: Seen, row: Row, verdict: str | None, body: str) -> Row:
         def job(work: Writing) -> Row:
             present = _known(rows.find(work, seen.repository.id, row.number))
             number = rows.add_remark(work, present, ask.who.name, verdict, body)

@@ -89,9 +89,12 @@ class Ask:
     def name(self, key: str, *, most: int = 100) -> str:
         """Give a name of the body: one that is a part of an address and nothing else."""
         value = self.text(key)
-        if not _NAME.fullmatch(value) or len(value) > most or value.lower().endswith(
-            (".git", ".wiki", ".lock", ".atom", ".rss")
-        ) or ".." in value:
+        if (
+            not _NAME.fullmatch(value)
+            or len(value) > most
+            or value.lower().endswith((".git", ".wiki", ".lock", ".atom", ".rss"))
+            or ".." in value
+        ):
             raise InvalidError(
                 f"{value[:60]!r} is no name.",
                 f"{key} is 1 to {most} letters, digits, `.`, `_` and `-`, and begins and ends "
