@@ -43,6 +43,7 @@ BREAKS: Final = [
     ("box", "hyperhive.surfaces", "hyperhive.client"),
     ("mcp", "hyperhive.surfaces.http", "mcp"),
     ("clockwork", "hyperhive.bootstrap", "apscheduler"),
+    ("forge", "hyperhive.services", "requests"),
     ("plugin", "pytest_nixos.nix", "hyperhive.domain"),
     ("product", "hyperhive.runtimes", "pytest_nixos.nix"),
     ("sql", "hyperhive.services", "sqlalchemy"),
@@ -55,6 +56,8 @@ MAY_START_PROCESSES: Final = (
     "harness/drivers/",
     "harness/script_tools.py",
     "demo/",
+    "forge/embedded/git.py",
+    "forge/git.py",
 )
 STARTS_PROCESSES: Final = frozenset({"subprocess", "multiprocessing", "pty"})
 STARTS_A_PROCESS: Final = frozenset(
