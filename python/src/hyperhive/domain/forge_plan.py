@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
-OWNERS: Final = "Owners"
-"""The team that every organisation has from the start; the hive adds to it and never removes."""
+from hyperhive.domain.forge import OWNERS, Access, TeamShape
+
+KEPT: Final = "Kept by the hive"
+"""What every team says of itself that is the hive's."""
 
 BRANCH: Final = "main"
 """The branch of the docs repository that is shown to the agents."""
@@ -25,31 +27,26 @@ class Account:
     """A user that is to be on the forge; with ``has_token``, one who works with a token."""
 
     name: str
+    full_name: str = ""
     has_token: bool = True
-    may_create: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Team:
-    """Members of an organisation with one right: ``read``, ``write`` or ``admin``.
+    """Members of an organisation who have one right to all of its repositories."""
 
-    It holds for ``repositories``, or for all of the organisation's if that is ``None``.
-    """
-
-    permission: str
+    access: Access
     members: frozenset[str] = frozenset()
     may_create: bool = False
-    repositories: frozenset[str] | None = None
 
-    @property
-    def shape(self) -> tuple[str, bool, bool]:
-        """What is set of a team itself: its right, whether it creates, whether it is for all."""
-        return self.permission, self.may_create, self.repositories is None
+    def shape(self, name: str) -> TeamShape:
+        """Say what the forge is to know of it beside its members."""
+        return TeamShape(name, self.access, self.may_create, KEPT)
 
 
 @dataclass(frozen=True, slots=True)
 class Organisation:
-    """An organisation with its teams, and who owns it."""
+    """An organisation with its teams, and who owns it; it is described when it is made."""
 
     teams: Mapping[str, Team] = field(default_factory=dict)
     owners: frozenset[str] = frozenset()
@@ -70,8 +67,8 @@ class Wanted:
     """The forge as it is declared.
 
     ``gone`` are accounts that the hive once made for agents which are no more, ``former`` the
-    organisations that it kept and that are no longer declared. ``hook`` is where the forge is to
-    tell of what happens; ``None`` while nobody listens.
+    organisations that it kept and that are no longer declared. ``hook`` is where every one of its
+    organisations is to tell of what happens; ``None`` while nobody listens.
     """
 
     accounts: Mapping[str, Account]
@@ -88,7 +85,6 @@ class SeenAccount:
 
     is_ours: bool = True
     is_active: bool = True
-    may_create: bool = True
     has_token: bool = True
 
 
@@ -107,7 +103,8 @@ class Seen:
     accounts: Mapping[str, SeenAccount] = field(default_factory=dict)
     orgs: Mapping[str, Organisation] = field(default_factory=dict)
     docs: SeenDocs | None = None
-    hook: str | None = None
+    hooks: Mapping[str, str] = field(default_factory=dict)
+    """Where the hive's webhook of each organisation leads, of those that have one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,20 +125,15 @@ class CreateUser:
 
 
 @dataclass(frozen=True, slots=True)
-class ChangeUser:
-    """Let an account in again, and give it its right to create repositories, or take that."""
+class ReadmitUser:
+    """Let an account in again."""
 
-    account: Account
-
-    @property
-    def subject(self) -> str:
-        """Whom this is about."""
-        return self.account.name
+    subject: str
 
     @property
     def reason(self) -> str:
         """Why."""
-        return "its account has other rights than declared"
+        return "its agent is there again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,19 +171,6 @@ class CreateOrganisation:
     def reason(self) -> str:
         """Why."""
         return "it is declared and not on the forge"
-
-
-@dataclass(frozen=True, slots=True)
-class DescribeOrganisation:
-    """Say of an organisation what it is for."""
-
-    subject: str
-    description: str
-
-    @property
-    def reason(self) -> str:
-        """Why."""
-        return "its description changed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,44 +268,6 @@ class CreateRepository:
 
 
 @dataclass(frozen=True, slots=True)
-class GiveRepository:
-    """Let a team work on a repository."""
-
-    org: str
-    team: str
-    repository: str
-
-    @property
-    def subject(self) -> str:
-        """Which team, of which organisation."""
-        return f"{self.org}/{self.team}"
-
-    @property
-    def reason(self) -> str:
-        """Why."""
-        return f"it is for {self.org}/{self.repository}"
-
-
-@dataclass(frozen=True, slots=True)
-class TakeRepository:
-    """Take a repository from a team."""
-
-    org: str
-    team: str
-    repository: str
-
-    @property
-    def subject(self) -> str:
-        """Which team, of which organisation."""
-        return f"{self.org}/{self.team}"
-
-    @property
-    def reason(self) -> str:
-        """Why."""
-        return f"it is not for {self.org}/{self.repository}"
-
-
-@dataclass(frozen=True, slots=True)
 class Seed:
     """Push the first commit of the docs repository."""
 
@@ -365,14 +306,10 @@ class Protect:
 
 @dataclass(frozen=True, slots=True)
 class SetHook:
-    """Have the forge tell the hive of what happens."""
+    """Have the forge tell the hive of what happens in an organisation."""
 
+    subject: str
     url: str
-
-    @property
-    def subject(self) -> str:
-        """What this is about."""
-        return "webhook"
 
     @property
     def reason(self) -> str:
@@ -383,15 +320,12 @@ class SetHook:
 ForgeAction = (
     RevokeUser
     | RemoveMember
-    | TakeRepository
     | CreateUser
-    | ChangeUser
+    | ReadmitUser
     | CreateOrganisation
-    | DescribeOrganisation
     | CreateRepository
     | CreateTeam
     | ChangeTeam
-    | GiveRepository
     | AddMember
     | IssueToken
     | Seed
@@ -400,10 +334,10 @@ ForgeAction = (
 )
 
 _ORDER: Final = (
-    (RevokeUser, RemoveMember, TakeRepository),
-    (CreateUser, ChangeUser, CreateOrganisation, DescribeOrganisation),
+    (RevokeUser, RemoveMember),
+    (CreateUser, ReadmitUser, CreateOrganisation),
     (CreateRepository, CreateTeam, ChangeTeam),
-    (GiveRepository, AddMember, IssueToken, SetHook),
+    (AddMember, IssueToken, SetHook),
     (Seed,),
     (Protect,),
 )
@@ -436,20 +370,14 @@ def plan_forge(wanted: Wanted, seen: Seen) -> ForgePlan:
         *_former(wanted, seen),
         *_docs(wanted, seen),
     ]
-    if wanted.hook is not None and wanted.hook != seen.hook:
-        actions.append(SetHook(wanted.hook))
-    stages = (
-        tuple(action for action in actions if isinstance(action, kinds)) for kinds in _ORDER
-    )
+    stages = (tuple(action for action in actions if isinstance(action, kinds)) for kinds in _ORDER)
     said = "the forge has an account of this name that the hive did not make"
     return ForgePlan(
         tuple(stage for stage in stages if stage), dict.fromkeys(sorted(foreign), said)
     )
 
 
-def _accounts(
-    wanted: Wanted, seen: Seen, foreign: AbstractSet[str]
-) -> Iterator[ForgeAction]:
+def _accounts(wanted: Wanted, seen: Seen, foreign: AbstractSet[str]) -> Iterator[ForgeAction]:
     for name in sorted(wanted.gone - wanted.accounts.keys()):
         found = seen.accounts.get(name)
         if found is not None and found.is_ours and found.is_active:
@@ -460,8 +388,8 @@ def _accounts(
         found = seen.accounts.get(name)
         if found is None:
             yield CreateUser(account)
-        elif found.is_ours and (not found.is_active or found.may_create != account.may_create):
-            yield ChangeUser(account)
+        elif found.is_ours and not found.is_active:
+            yield ReadmitUser(name)
         if account.has_token and (found is None or not found.is_active or not found.has_token):
             yield IssueToken(name)
 
@@ -471,9 +399,9 @@ def _orgs(wanted: Wanted, seen: Seen, foreign: AbstractSet[str]) -> Iterator[For
         found = seen.orgs.get(name)
         if found is None:
             yield CreateOrganisation(name, org.description)
-            found = Organisation(description=org.description)
-        elif found.description != org.description:
-            yield DescribeOrganisation(name, org.description)
+            found = Organisation()
+        if wanted.hook is not None and wanted.hook != seen.hooks.get(name):
+            yield SetHook(name, wanted.hook)
         for member in sorted(org.owners - foreign - found.owners):
             yield AddMember(name, OWNERS, member)
         for team, declared in sorted(org.teams.items()):
@@ -493,20 +421,14 @@ def _team(
 ) -> Iterator[ForgeAction]:
     if found is None:
         yield CreateTeam(org, team, declared)
-        found = Team(declared.permission, repositories=declared.repositories and frozenset())
-    elif found.shape != declared.shape:
+        found = Team(declared.access)
+    elif (found.access, found.may_create) != (declared.access, declared.may_create):
         yield ChangeTeam(org, team, declared)
     members = declared.members - foreign
     for member in sorted((found.members - members) & _ours(wanted)):
         yield RemoveMember(org, team, member)
     for member in sorted(members - found.members):
         yield AddMember(org, team, member)
-    if declared.repositories is not None:
-        held = found.repositories or frozenset()
-        for repository in sorted(declared.repositories - held):
-            yield GiveRepository(org, team, repository)
-        for repository in sorted(held - declared.repositories):
-            yield TakeRepository(org, team, repository)
 
 
 def _former(wanted: Wanted, seen: Seen) -> Iterator[ForgeAction]:

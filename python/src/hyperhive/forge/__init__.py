@@ -1,0 +1,1 @@
+"""The git forge: provisioning it, and following what happens on it."""
