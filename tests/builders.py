@@ -17,6 +17,7 @@ from hyperhive.domain.messages import HAND_LEASE_SECONDS
 from hyperhive.services.agents import Agents
 from hyperhive.services.callers import Caller
 from hyperhive.services.messages import Messages
+from hyperhive.services.quotas import Quotas
 from hyperhive.services.recovery import Recovery
 from hyperhive.services.sessions import Session, Sessions
 from hyperhive.services.turns import Turns
@@ -24,6 +25,8 @@ from hyperhive.store import Store
 from hyperhive.store.messages import Holder
 
 THREE: Final = ("queen", "alice", "bob")
+UNBOUND: Final = {"quotas": {"messagesPerMinute": 1_000_000, "broadcastsPerMinute": 1_000_000}}
+"""What to add to a hive in which a test floods: agents that may send as much as they can."""
 EPOCH: Final = 1_700_000_000.0
 """Where a `ManualClock` begins, in seconds since the epoch."""
 
@@ -97,6 +100,7 @@ class Desk:
     clock: Callable[[], float]
     store: Store
     agents: Agents
+    quotas: Quotas
     messages: Messages
     turns: Turns
     sessions: Sessions
@@ -177,8 +181,9 @@ async def wired(store: Store, hive: Hive) -> Desk:
     await agents.declare(hive)
     turns, sessions = Turns(store, agents), Sessions(store, agents)
     recovery = Recovery(store, agents, turns, sessions)
-    messages = Messages(store, agents)
-    return Desk(hive, store.clock, store, agents, messages, turns, sessions, recovery)
+    quotas = Quotas(store, agents)
+    messages = Messages(store, agents, quotas)
+    return Desk(hive, store.clock, store, agents, quotas, messages, turns, sessions, recovery)
 
 
 @asynccontextmanager
@@ -187,9 +192,10 @@ async def a_desk(
     *,
     clock: Callable[[], float] | None = None,
     names: tuple[str, ...] = THREE,
+    hive: Mapping[str, object] | None = None,
     **agents: Mapping[str, object],
 ) -> AsyncIterator[Desk]:
     """Run the hive that `a_hive` declares, without sockets."""
-    declared = a_hive(directory, directory / "run", names, **agents)
+    declared = a_hive(directory, directory / "run", names, hive=hive, **agents)
     async with a_store(directory, clock=clock) as store:
         yield await wired(store, declared)

@@ -78,6 +78,8 @@ def declared(
         names = (MANAGER, *(worker(number) for number in range(1, agents)))
         lines = [
             'stateDir = "state"\nrunDir = "run"\n[operator]\nport = 0\n',
+            # What is measured is how fast the hive is, not how much it grants.
+            "[quotas]\nmessagesPerMinute = 1000000\nbroadcastsPerMinute = 1000000\n",
             *(_agent(name, runtime, command) for name in names),
         ]
         path = directory / "hive.toml"

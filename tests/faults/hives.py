@@ -352,6 +352,7 @@ class HiveOfProcesses:
             f'stateDir = "{self.paths.state_dir}"',
             f'runDir = "{self.paths.run_dir}"',
             "operator = { port = 0 }",
+            "quotas = { messagesPerMinute = 1000000, broadcastsPerMinute = 1000000 }",
             settings,
         ]
         for name, driver in drivers.items():

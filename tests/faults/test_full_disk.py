@@ -14,7 +14,7 @@ from sqlalchemy import select
 from hyperhive.domain.errors import UnavailableError
 from hyperhive.store import Reading, Store, engine, tables
 from hyperhive.store.store import FILE_NAME
-from tests.builders import Desk, a_desk, a_store
+from tests.builders import UNBOUND, Desk, a_desk, a_store
 from tests.promises import promise
 from tests.store.holding import writer_held
 
@@ -56,7 +56,7 @@ async def sent_until_full(desk: Desk) -> tuple[dict[int, str], UnavailableError]
 async def test_on_a_full_disk_a_send_is_refused_with_a_remedy_and_what_was_accepted_stays(
     tmp_path: Path,
 ) -> None:
-    async with a_desk(tmp_path) as desk:
+    async with a_desk(tmp_path, hive=UNBOUND) as desk:
         fill(desk.store, pages_left=60)
         accepted, refusal = await sent_until_full(desk)
         seq = desk.store.bus.seq
@@ -77,7 +77,7 @@ async def test_on_a_full_disk_a_send_is_refused_with_a_remedy_and_what_was_accep
 async def test_of_a_batch_on_a_full_disk_exactly_that_is_stored_whose_sender_was_told_so(
     tmp_path: Path,
 ) -> None:
-    async with a_desk(tmp_path) as desk:
+    async with a_desk(tmp_path, hive=UNBOUND) as desk:
         fill(desk.store, pages_left=40)
         async with writer_held(desk.store):
             sends = [
@@ -95,7 +95,7 @@ async def test_of_a_batch_on_a_full_disk_exactly_that_is_stored_whose_sender_was
 
 
 async def test_a_full_disk_stops_no_reader_and_no_lease_of_what_is_there(tmp_path: Path) -> None:
-    async with a_desk(tmp_path) as desk:
+    async with a_desk(tmp_path, hive=UNBOUND) as desk:
         number = await desk.send("queen", "alice", "read me")
         fill(desk.store, pages_left=2)
         with pytest.raises(UnavailableError):
@@ -109,11 +109,11 @@ LIMITED = """
 import asyncio, json, resource, sys
 from pathlib import Path
 from hyperhive.domain.errors import UnavailableError
-from tests.builders import a_desk
+from tests.builders import UNBOUND, a_desk
 
 async def main(directory):
     accepted, refusals = {}, []
-    async with a_desk(directory) as desk:
+    async with a_desk(directory, hive=UNBOUND) as desk:
         async def send(body):
             accepted[await desk.send("queen", "alice", body)] = body
         await send("before")
@@ -208,7 +208,7 @@ def held_by_another_process(path: Path) -> Iterator[Holder]:
 async def test_sends_wait_for_another_process_that_holds_the_database_and_then_succeed(
     tmp_path: Path,
 ) -> None:
-    async with a_desk(tmp_path) as desk:
+    async with a_desk(tmp_path, hive=UNBOUND) as desk:
         first = await desk.send("queen", "alice", "0")
         with held_by_another_process(tmp_path / FILE_NAME) as holder:
             sends = [
@@ -231,7 +231,7 @@ async def test_sends_wait_for_another_process_that_holds_the_database_and_then_s
 async def test_a_database_that_is_held_too_long_is_an_error_for_the_whole_batch(
     tmp_path: Path,
 ) -> None:
-    async with a_desk(tmp_path) as desk:
+    async with a_desk(tmp_path, hive=UNBOUND) as desk:
         engine.driver(desk.store._connection).execute("PRAGMA busy_timeout = 50")
         with held_by_another_process(tmp_path / FILE_NAME) as holder:
             answers = await asyncio.gather(

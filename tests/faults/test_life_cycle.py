@@ -33,7 +33,7 @@ from hyperhive.services.callers import Caller
 from hyperhive.services.control import Control
 from hyperhive.store import Reading, Store, alerts, events, tables
 from hyperhive.store.store import FILE_NAME
-from tests.builders import Desk, ManualClock, a_hive, an_actor, wired
+from tests.builders import UNBOUND, Desk, ManualClock, a_hive, an_actor, wired
 from tests.faults.life_cycle_model import HAND_SECONDS, KEY_SECONDS, Known, KnownTurn, Model
 from tests.promises import promise
 
@@ -70,7 +70,7 @@ class LifeCycle(RuleBasedStateMachine):
         super().__init__()
         self.directory = Path(tempfile.mkdtemp(prefix="life-cycle-"))
         (self.directory / FILE_NAME).write_bytes(empty_database())
-        self.hive = a_hive(self.directory, self.directory / "run", AGENTS)
+        self.hive = a_hive(self.directory, self.directory / "run", AGENTS, hive=UNBOUND)
         self.runner = asyncio.Runner()
         self.clock = ManualClock()
         self.model = Model(self.clock())

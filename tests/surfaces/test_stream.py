@@ -14,7 +14,7 @@ from hyperhive.domain import actors
 from hyperhive.services import feed
 from hyperhive.services.logins import Logins
 from hyperhive.surfaces.http.stream import Position, stream
-from tests.builders import ManualClock, a_hive
+from tests.builders import UNBOUND, ManualClock, a_hive
 from tests.promises import promise
 from tests.surfaces.hives import Sent, Whole, a_whole_hive, started, until
 
@@ -31,7 +31,7 @@ def clock() -> ManualClock:
 
 @pytest.fixture
 async def hive(tmp_path: Path, clock: ManualClock) -> AsyncIterator[Whole]:
-    async with a_whole_hive(tmp_path, clock=clock) as whole:
+    async with a_whole_hive(tmp_path, clock=clock, hive=UNBOUND) as whole:
         yield whole
 
 

@@ -30,11 +30,13 @@ from hyperhive.services.disk import Disk
 from hyperhive.services.feed import Feed
 from hyperhive.services.logins import Logins
 from hyperhive.services.messages import Messages
+from hyperhive.services.quotas import Quotas
 from hyperhive.services.recovery import Recovery
 from hyperhive.services.restarts import Restarts
 from hyperhive.services.sessions import Sessions
 from hyperhive.services.snapshot import Snapshots
 from hyperhive.services.stalls import Stalls
+from hyperhive.services.threads import Threads
 from hyperhive.services.turns import Turns
 from hyperhive.services.upkeep import Upkeep
 from hyperhive.services.vault import Vault
@@ -73,7 +75,9 @@ class Running:
     hive: Hive
     store: Store
     agents: Agents
+    quotas: Quotas
     messages: Messages
+    threads: Threads
     turns: Turns
     sessions: Sessions
     snapshots: Snapshots
@@ -188,11 +192,13 @@ async def _assemble(
     waits = patience or Patience()
     agents = Agents(store, hive)
     await agents.declare(hive)
+    quotas = Quotas(store, agents)
     messages, turns, sessions = (
-        Messages(store, agents),
+        Messages(store, agents, quotas),
         Turns(store, agents),
         Sessions(store, agents),
     )
+    threads = Threads(store, agents, ())
     recovery = Recovery(store, agents, turns, sessions)
     logins = Logins(store, await asyncio.to_thread(_secret_file, hive))
     vault, snapshots = Vault(store, logins), Snapshots(store, agents)
@@ -209,7 +215,9 @@ async def _assemble(
         hive=hive,
         store=store,
         agents=agents,
+        quotas=quotas,
         messages=messages,
+        threads=threads,
         turns=turns,
         sessions=sessions,
         snapshots=snapshots,
@@ -222,7 +230,7 @@ async def _assemble(
         listeners=listeners,
         feed=Feed(store),
         vault=vault,
-        toolbox=Toolbox(store, agents, messages),
+        toolbox=Toolbox(store, agents, messages, quotas),
         boxes=boxes,
         declaring=Declaring(store, agents, boxes, source),
     )
@@ -234,7 +242,15 @@ async def _surfaces(
 ) -> tuple[Gate, AgentApp, object]:
     """Build what answers requests."""
     services = Services(
-        run.store, run.agents, run.messages, run.turns, run.snapshots, run.feed, run.vault
+        run.store,
+        run.agents,
+        run.messages,
+        run.turns,
+        run.snapshots,
+        run.feed,
+        run.vault,
+        run.quotas,
+        run.threads,
     )
     lifecycle = Lifecycle(
         control=run.control,

@@ -46,6 +46,8 @@ SECTIONS: Final[dict[str, dict[str, Entry]]] = {
         "events": Entry("events", "events", "Show what happened, or follow it live."),
         "turns": Entry("turns", "turns", "List an agent's turns, or show one."),
         "logs": Entry("logs", "logs", "Show what an agent's processes wrote."),
+        "threads": Entry("threads", "threads", "Show what hangs: on an agent, or in the hive."),
+        "quotas": Entry("threads", "quotas", "Show what an agent has used of its quotas."),
         "audit": Entry("archive", "audit", "List who did what."),
     },
     "Agents": {

@@ -368,6 +368,59 @@ class Logs(TypedDict):
     lines: list[str]
 
 
+class QuotaStanding(TypedDict):
+    """One quota of an agent.
+
+    ``used`` and ``left`` are of what is used up; of a rate, ``limit`` is how many can be had at
+    once, ``per_minute`` how many come back in a minute, and ``frees_in_seconds`` when there is
+    one again (``None``: never).
+    """
+
+    limit: float
+    used: NotRequired[int]
+    left: NotRequired[float]
+    per_minute: NotRequired[float]
+    frees_in_seconds: NotRequired[float | None]
+
+
+class QuotasOf(TypedDict):
+    """The quotas of an agent, by the names that the declaration has for them, in snake case."""
+
+    agent: str
+    quotas: dict[str, QuotaStanding]
+
+
+Thread = TypedDict(
+    "Thread",
+    {
+        "kind": str,
+        "id": int,
+        "summary": str,
+        "since": float,
+        "agent": str,
+        "with": str | None,
+        "url": NotRequired[str],
+    },
+)
+"""Something that hangs on ``agent``; ``with`` is at its other end."""
+
+
+class Threads(TypedDict):
+    """Open threads, oldest first; ``more`` names the kinds of which not all are shown."""
+
+    threads: list[Thread]
+    more: list[str]
+
+
+class Cancelled(TypedDict):
+    """What was withdrawn, what became of it, and the ``seq`` of the event that says so."""
+
+    kind: str
+    id: int
+    state: str
+    seq: int
+
+
 class BackupMade(TypedDict):
     """A finished backup: its path on the server's machine, its bytes, the ``seq`` it reaches."""
 

@@ -237,6 +237,19 @@ class OperatorClient:
         """Give the last lines that an agent's processes wrote."""
         return cast(answers.Logs, self._get(query(_agent(agent, "logs"), lines=lines)))
 
+    def quotas(self, agent: str) -> answers.QuotasOf:
+        """Say what an agent has and has used of each quota."""
+        return cast(answers.QuotasOf, self._get(_agent(agent, "quotas")))
+
+    def threads(self, agent: str | None = None) -> answers.Threads:
+        """List what hangs on an agent, or (``None``) in the whole hive, oldest first."""
+        return cast(answers.Threads, self._get(query("/api/threads", agent=agent)))
+
+    def cancel_thread(self, kind: str, number: int) -> answers.Cancelled:
+        """Withdraw what a thread stands for."""
+        target = f"/api/threads/{quote(kind, safe='')}/{number}/cancel"
+        return cast(answers.Cancelled, self._post(target, {}))
+
     def backup(self) -> answers.BackupMade:
         """Make a backup while the hive runs; the path is on the server's machine."""
         made = self._post("/api/backup", {}, timeout_seconds=ARCHIVE_SECONDS)

@@ -13,8 +13,6 @@ from hyperhive.config.values import Table
 NOT_YET_USED: Final[Mapping[str, str]] = {
     "operator.forgeAccount": "there is no forge yet",
     "forge": "there is no forge yet",
-    "quotas": "nothing but the size of a message is limited",
-    "agents.*.quotas": "nothing but the size of a message is limited",
     "agents.*.forge": "there is no forge yet",
 }
 """Keys (``*`` is each agent) that do nothing yet, each with what holds instead."""

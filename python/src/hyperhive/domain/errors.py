@@ -14,6 +14,7 @@ do next.
     │   ├── SessionUnknownError   a harness must say hello first
     │   └── TurnOverError         the turn has ended on the server
     ├── QuotaError          too much, and when there is room again
+    │   └── QuotaUsedError      an agent has used what it is granted of one quota
     ├── NotOfferedError     this forge never does such a thing
     └── UnavailableError    the hive cannot do it just now; nothing was stored
         └── ForgeUnavailableError   the forge cannot; when to try again
@@ -115,6 +116,22 @@ class QuotaError(HiveError):
 
     code = "quota"
     status = 429
+
+
+class QuotaUsedError(QuotaError):
+    """An agent has used up one of its quotas.
+
+    ``frees_in_seconds`` is when it can go on, ``None`` when no time frees it.
+    """
+
+    def __init__(
+        self, quota: str, used: float, limit: float, frees_in_seconds: float | None, remedy: str
+    ) -> None:
+        super().__init__(f"The quota {quota} is used up: {used:g} of {limit:g}.", remedy)
+        self.quota = quota
+        self.used = used
+        self.limit = limit
+        self.frees_in_seconds = frees_in_seconds
 
 
 class NotOfferedError(HiveError):

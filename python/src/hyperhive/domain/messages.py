@@ -88,8 +88,8 @@ def is_due(not_before: float, now: float) -> bool:
     return not now < not_before <= now + REDELIVERY_SECONDS[-1]
 
 
-def check_body(body: str) -> None:
-    """Refuse an empty body, or one over 16 KiB of UTF-8, saying what to do instead."""
+def check_body(body: str, limit: int = BODY_BYTES_MAX) -> None:
+    """Refuse an empty body, or one over ``limit`` bytes of UTF-8, saying what to do instead."""
     if not body.strip():
         raise InvalidError("A message needs a body.", "Write what the receiver should know or do.")
     try:
@@ -98,11 +98,11 @@ def check_body(body: str) -> None:
         raise InvalidError(
             "The body has lone surrogates.", "Send text that is valid Unicode."
         ) from None
-    if size > BODY_BYTES_MAX:
+    if size > limit:
         raise TooLargeError(
             "body",
             size,
-            BODY_BYTES_MAX,
+            limit,
             "Put the text in a file under /shared or your own state and send its path.",
         )
 

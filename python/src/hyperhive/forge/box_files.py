@@ -131,7 +131,7 @@ def git_config(agent: str, url: str, token_file: Path) -> str:
     """
     read = f"cat {shlex.quote(str(token_file))}"
     helper = (
-        f'!f() {{ test "$1" = get && printf \'username=%s\\npassword=%s\\n\' '
+        f"!f() {{ test \"$1\" = get && printf 'username=%s\\npassword=%s\\n' "
         f'{shlex.quote(agent)} "$({read})"; }}; f'
     )
     return "\n".join(

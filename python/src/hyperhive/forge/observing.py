@@ -110,9 +110,7 @@ async def _org(forge: Forge, name: str, description: str, view: View) -> Organis
         if team.name == OWNERS:
             owners = members
         else:
-            teams[team.name] = Team(
-                team.shape.access, members, team.shape.may_create_repositories
-            )
+            teams[team.name] = Team(team.shape.access, members, team.shape.may_create_repositories)
     return Organisation(teams, owners, description)
 
 

@@ -148,7 +148,7 @@ class Provisioner:
                     _log.info("%s %s: %s", verb(action), action.subject, action.reason)
                 if isinstance(stage[0], forge_plan.Protect | forge_plan.Seed):
                     # Nobody could push the first commit once the branch is protected.
-                    stage = tuple(each for each in stage if each.subject not in failed)  # noqa: PLW2901
+                    stage = tuple(each for each in stage if each.subject not in failed)
                 done = await several(self._try(action, view) for action in stage)
                 failed |= {subject: why for subject, why in done if why is not None}
             await self._settle(wanted, failed)

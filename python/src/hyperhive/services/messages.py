@@ -23,10 +23,12 @@ from hyperhive.domain.errors import (
     TurnOverError,
 )
 from hyperhive.domain.messages import MessageState
+from hyperhive.domain.quotas import Quota
 from hyperhive.domain.roster import Address
 from hyperhive.domain.turns import TurnOutcome
 from hyperhive.services.agents import Agents
 from hyperhive.services.callers import Caller
+from hyperhive.services.quotas import Quotas
 from hyperhive.store import Reading, Row, Store, Writing, alerts, audit, events, request_keys, turns
 from hyperhive.store import messages as rows
 from hyperhive.store.messages import Draft, Holder
@@ -35,8 +37,9 @@ from hyperhive.store.messages import Draft, Holder
 class Messages:
     """The inboxes of the hive."""
 
-    def __init__(self, store: Store, agents: Agents) -> None:
+    def __init__(self, store: Store, agents: Agents, quotas: Quotas) -> None:
         self._store = store
+        self._quotas = quotas
         self.agents = agents
         self._answering: dict[tuple[str, str], Watch] = {}
 
@@ -54,9 +57,9 @@ class Messages:
 
         ``to`` is an agent, ``manager``, ``operator`` or ``*``. It is on disk before this returns,
         whether or not the receiver runs. The same ``key`` within 24 hours sends nothing anew and
-        gets the first answer again.
+        gets the first answer again. Raises `QuotaUsedError` for an agent that has sent too many.
         """
-        rules.check_body(body)
+        rules.check_body(body, self._body_limit(sender))
         if key is not None:
             rules.check_key(key)
         fingerprint = rules.fingerprint(to, body, in_reply_to) if key is not None else ""
@@ -70,6 +73,9 @@ class Messages:
             address = self.agents.roster.address(sender, to)
             if in_reply_to is not None:
                 _check_reply(work, sender, in_reply_to)
+            if address.broadcast:
+                self._quotas.take(work, sender, Quota.BROADCASTS)
+            self._quotas.take(work, sender, Quota.MESSAGES)
             ids = {
                 name: rows.add(work, Draft(sender, name, body, in_reply_to, address.broadcast))
                 for name in address.recipients
@@ -83,6 +89,11 @@ class Messages:
             return answer
 
         return await self._store.write(job)
+
+    def _body_limit(self, sender: Actor) -> int:
+        """Say how many bytes a body may have; the operator's may have what agents' may."""
+        granted = int(self._quotas.limit(sender.name, Quota.MESSAGE_BYTES))
+        return granted if sender.is_agent else max(granted, rules.BODY_BYTES_MAX)
 
     def _sent(self, address: Address, ids: dict[str, int], seq: int) -> dict[str, Any]:
         if address.broadcast:

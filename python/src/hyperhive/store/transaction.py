@@ -71,6 +71,7 @@ class Writing:
     events: list[dict[str, Any]] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
     afterwards: list[Callable[[], None]] = field(default_factory=list)
+    undoing: list[Callable[[], None]] = field(default_factory=list)
 
     def execute(
         self,
@@ -118,6 +119,14 @@ class Writing:
         What is remembered beside the database is changed so: never for what was not stored.
         """
         self.afterwards.append(act)
+
+    def unless_stored(self, undo: Callable[[], None]) -> None:
+        """Have ``undo`` called, on the writer's thread, if this job comes to nothing.
+
+        For what the following jobs of the same commit must already see, so that it cannot wait
+        until `then`.
+        """
+        self.undoing.append(undo)
 
 
 def dumps(value: Any) -> str:

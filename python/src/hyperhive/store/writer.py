@@ -41,6 +41,12 @@ class _Pending:
     error: BaseException | None = None
     names: set[str] = field(default_factory=set)
     afterwards: list[Callable[[], None]] = field(default_factory=list)
+    undoing: list[Callable[[], None]] = field(default_factory=list)
+
+    def undo(self) -> None:
+        """Take back what the job changed beside the database; once, however often it is asked."""
+        while self.undoing:
+            self.undoing.pop()()
 
 
 class Writer:
@@ -133,10 +139,12 @@ class Writer:
             if shared:
                 engine.mark(self._connection)
             work = Writing(self._connection, self._clock(), seq)
+            pending.undoing = work.undoing
             try:
                 pending.result = pending.job(work)
             except Exception as error:
                 pending.error = engine.understood(error)
+                pending.undo()
                 if not shared or not engine.is_open(self._connection):
                     raise _BatchLostError from error
                 engine.undo(self._connection)
@@ -156,6 +164,7 @@ class Writer:
         cause = error.__cause__ if isinstance(error, _BatchLostError) and error.__cause__ else error
         reason = engine.understood(cause)
         for pending in batch:
+            pending.undo()
             pending.result = None
             pending.names = set()
             pending.afterwards = []

@@ -20,7 +20,9 @@ from hyperhive.services.agents import Agents
 from hyperhive.services.feed import Feed
 from hyperhive.services.logins import Logins
 from hyperhive.services.messages import Messages
+from hyperhive.services.quotas import Quotas
 from hyperhive.services.snapshot import Snapshots
+from hyperhive.services.threads import Threads
 from hyperhive.services.turns import Turns
 from hyperhive.services.vault import Vault
 from hyperhive.store import Store
@@ -51,6 +53,8 @@ class Services:
     snapshots: Snapshots
     feed: Feed
     vault: Vault
+    quotas: Quotas
+    threads: Threads
 
 
 class State(Controller):

@@ -14,6 +14,7 @@ import hyperhive
 from hyperhive.domain.errors import HiveError
 from hyperhive.services.logins import Logins
 from hyperhive.surfaces.http.api import AdminApi, MessagesApi, Services, State, TurnsApi
+from hyperhive.surfaces.http.deciding import QuotasApi, ThreadsApi
 from hyperhive.surfaces.http.lifecycle import AgentsApi, HiveApi, Lifecycle
 from hyperhive.surfaces.http.pages import Pages
 from hyperhive.surfaces.http.problems import MEDIA_TYPE, problem, problem_of
@@ -26,7 +27,10 @@ _log = logging.getLogger(__name__)
 def operator_app(services: Services, logins: Logins, lifecycle: Lifecycle) -> Litestar:
     """Build the application that the gate and the admin socket lead to."""
     return Litestar(
-        route_handlers=[State, MessagesApi, TurnsApi, AgentsApi, HiveApi, AdminApi, Pages],
+        route_handlers=[
+            *(State, MessagesApi, TurnsApi, AgentsApi, HiveApi, AdminApi, Pages),
+            *(ThreadsApi, QuotasApi),
+        ],
         dependencies={
             "services": Provide(lambda: services, sync_to_thread=False),
             "logins": Provide(lambda: logins, sync_to_thread=False),

@@ -17,6 +17,7 @@ from hyperhive.domain.messages import (
 )
 from hyperhive.services.agents import STATUS_CHARS_MAX, Agents
 from hyperhive.services.messages import Messages
+from hyperhive.services.quotas import Quotas
 from hyperhive.store import Store
 from hyperhive.surfaces.bounds import GIVEN_KEY_CHARS_MAX, Number
 from hyperhive.surfaces.mcp.calls import Call
@@ -43,7 +44,10 @@ class Send(Arguments):
     """Arguments of ``send``."""
 
     to: str = Field(description="An agent's name, `manager`, `operator`, or `*` for everyone.")
-    body: str = Field(description=f"The text, at most {BODY_BYTES_MAX} bytes of UTF-8.")
+    body: str = Field(
+        description=f"The text, at most {BODY_BYTES_MAX} bytes of UTF-8 unless `whoami` says "
+        "otherwise."
+    )
     in_reply_to: Number | None = Field(
         default=None, description="The id of the message this answers, if it answers one."
     )
@@ -114,7 +118,8 @@ List the agents of this hive: role, what each is for, what it is doing now, and 
 message it."""
 
 WHOAMI: Final = """\
-Tell who you are in this hive: your name, your role, who the manager is, whom you may message."""
+Tell who you are in this hive: your name, your role, who the manager is, whom you may message, \
+and what you have used of your quotas."""
 
 SET_STATUS: Final = """\
 Show one line about what you are doing beside your name, for the operator and the other agents."""
@@ -126,10 +131,11 @@ Tell where a message that you sent is: queued, being worked on, handled, or dead
 class Toolbox:
     """The tools, each tied to its service."""
 
-    def __init__(self, store: Store, agents: Agents, messages: Messages) -> None:
+    def __init__(self, store: Store, agents: Agents, messages: Messages, quotas: Quotas) -> None:
         self._store = store
         self._agents = agents
         self._messages = messages
+        self._quotas = quotas
         self.tools: dict[str, Tool] = {
             tool.name: tool
             for tool in (
@@ -192,7 +198,8 @@ class Toolbox:
 
     async def _whoami(self, call: Call, _given: Nothing) -> dict[str, Any]:
         tools = [tool.name for tool in self.granted(call.agent)]
-        return {**await self._agents.whoami(call.actor), "tools": tools}
+        quotas = await self._quotas.of(call.agent)
+        return {**await self._agents.whoami(call.actor), "tools": tools, "quotas": quotas}
 
     async def _set_status(self, call: Call, given: SetStatus) -> dict[str, Any]:
         return await self._agents.set_status(call.actor, given.text)

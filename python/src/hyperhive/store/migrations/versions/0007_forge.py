@@ -30,9 +30,7 @@ def upgrade() -> None:
         sa.Column("reviews", sa.Integer(), nullable=False),
         sqlite_autoincrement=True,
     )
-    op.create_index(
-        "ix_pull_request_place", "pull_request", ["repository", "number"], unique=True
-    )
+    op.create_index("ix_pull_request_place", "pull_request", ["repository", "number"], unique=True)
     op.create_index(
         "ix_pull_request_open",
         "pull_request",
