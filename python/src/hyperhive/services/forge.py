@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from hyperhive.domain.actors import Actor
 from hyperhive.domain.errors import ConflictError, ForbiddenError
-from hyperhive.store import Asking, Store, Writing, alerts, audit
+from hyperhive.store import Reading, Store, Writing, alerts, audit
 from hyperhive.store import forge as rows
 
 CLOSED_SHOWN: Final = 50
@@ -35,7 +35,7 @@ class ForgeDesk:
             "reason": self.reason,
         }
 
-    def shown(self, asking: Asking) -> dict[str, Any] | None:
+    def shown(self, asking: Reading) -> dict[str, Any] | None:
         """Show the forge as the operator's snapshot does: all that is open, the latest closed."""
         standing = self.standing()
         if standing is None:
@@ -46,7 +46,7 @@ class ForgeDesk:
     async def listing(self) -> dict[str, Any]:
         """Show the forge, with the accounts and organisations that the hive keeps on it."""
 
-        def job(asking: Asking) -> dict[str, Any]:
+        def job(asking: Reading) -> dict[str, Any]:
             return {
                 "forge": self.shown(asking),
                 "accounts": sorted(rows.kept(asking, rows.ACCOUNT)),
