@@ -11,10 +11,11 @@ import pytest
 
 from hyperhive.domain.actors import THE_OPERATOR
 from hyperhive.domain.forge import User
+from hyperhive.domain.forge_plan import COMMON_ORG
 from hyperhive.domain.paths import HivePaths
 from hyperhive.forge.box_files import BoxFiles
 from hyperhive.forge.provision import Hooked, Provisioner
-from hyperhive.forge.wanted import COMMON_ORG, MEMBERS, READERS, SYSTEM_ACCOUNT, WRITERS
+from hyperhive.forge.wanted import MEMBERS, READERS, SYSTEM_ACCOUNT, WRITERS
 from hyperhive.services.agents import Agents
 from hyperhive.services.forge import ALERT, ForgeDesk
 from hyperhive.store import Store, alerts

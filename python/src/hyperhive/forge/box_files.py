@@ -13,11 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from hyperhive.domain.paths import HivePaths
+from hyperhive.domain.paths import FORGE_SETTINGS, FORGE_TOKEN, GIT_CONFIG, HivePaths
 
-TOKEN: Final = "forge-token"  # noqa: S105 - a file's name
-SETTINGS: Final = "forge.json"
-GIT_CONFIG: Final = "gitconfig"
 MAIL_DOMAIN: Final = "hyperhive.invalid"
 """The domain of every address that the hive makes up; it can be nobody's."""
 
@@ -54,20 +51,20 @@ class BoxFiles:
         except OSError:
             return None
         try:
-            return _read(directory, TOKEN)
+            return _read(directory, FORGE_TOKEN)
         finally:
             os.close(directory)
 
     def give(self, agent: str, token: str) -> None:
         """Put a token where its agent finds it."""
-        self._put(agent, {TOKEN: (token + "\n", 0o600)})
+        self._put(agent, {FORGE_TOKEN: (token + "\n", 0o600)})
 
     def settle(self, agent: str, url: str) -> None:
         """Tell an agent's git and tools where the forge is, as far as they do not know."""
-        told = {"url": url, "user": agent, "token_file": str(self._inside(agent) / TOKEN)}
+        told = {"url": url, "user": agent, "token_file": str(self._inside(agent) / FORGE_TOKEN)}
         wanted = {
-            GIT_CONFIG: git_config(agent, url, self._inside(agent) / TOKEN),
-            SETTINGS: json.dumps(told, indent=2) + "\n",
+            GIT_CONFIG: git_config(agent, url, self._inside(agent) / FORGE_TOKEN),
+            FORGE_SETTINGS: json.dumps(told, indent=2) + "\n",
         }
         directory = self._open(agent)
         try:
@@ -86,7 +83,7 @@ class BoxFiles:
         with suppress(OSError):
             directory = self._open(agent)
             try:
-                for name in (TOKEN, SETTINGS, GIT_CONFIG):
+                for name in (FORGE_TOKEN, FORGE_SETTINGS, GIT_CONFIG):
                     with suppress(FileNotFoundError):
                         os.unlink(name, dir_fd=directory)
             finally:

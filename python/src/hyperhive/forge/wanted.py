@@ -7,12 +7,10 @@ from typing import Final
 from hyperhive.config import Hive
 from hyperhive.domain.actors import MANAGER, OPERATOR
 from hyperhive.domain.forge import Access
-from hyperhive.domain.forge_plan import Account, Docs, Organisation, Team, Wanted
+from hyperhive.domain.forge_plan import COMMON_ORG, Account, Docs, Organisation, Team, Wanted
 
 SYSTEM_ACCOUNT: Final = "hyperhive-system"
 """The hive's own account: too long to be an agent's name."""
-COMMON_ORG: Final = "org-everyone"
-"""Where agents work together that are declared for no organisation; no agent's name, either."""
 READERS: Final = "docs-readers"
 WRITERS: Final = "docs-writers"
 MEMBERS: Final = "hive-members"
