@@ -19,7 +19,7 @@ KEPT: Final = "Kept by the hive"
 """What every team says of itself that is the hive's."""
 
 COMMON_ORG: Final = "org-everyone"
-"""Where agents work together that are declared for no organisation; too long for an agent's name."""
+"""Where agents work together that are declared for none; too long for an agent's name."""
 
 BRANCH: Final = "main"
 """The branch of the docs repository that is shown to the agents."""

@@ -1,9 +1,9 @@
 """Where the forge tells the hive that something happened: a listener of its own, on loopback.
 
 It is not the operator's port: nobody can log in here, and all it does is ring a bell. A call is
-heard if its signature is right (HMAC-SHA256 of the body under a secret that only the forge and the
-hive have) and its delivery is new; what it says is then *looked up* on the forge, never believed. So
-a call that is repeated or made up can cause a look and nothing else.
+heard if its signature is right (HMAC-SHA256 of the body under a secret that only the forge and
+the hive have) and its delivery is new; what it says is then *looked up* on the forge, never
+believed. So a call that is repeated or made up can cause a look and nothing else.
 """
 
 import hmac

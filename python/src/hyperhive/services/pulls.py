@@ -119,7 +119,8 @@ class Pulls:
         what = _named(pull)
         before = set(json.loads(row.reviewers_json)) if row is not None else set()
         everyone = {pull.author, *pull.requested_reviewers, *before, *involved}
-        asked = pull.requested_reviewers - before
+        is_open = pull.state is PullState.OPEN
+        asked = pull.requested_reviewers - before if is_open else frozenset[str]()
         for name in self._recipients(asked, but={pull.author}):
             yield name, f"{pull.author} asks you to review {what}."
         if row is None and not pull.requested_reviewers:
