@@ -1,6 +1,7 @@
 """The checkout of the docs: real git, a repository on the disk, pushes of every kind."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -58,6 +59,14 @@ class Hub:
                 path.write_text(text)
         self.commit_and_push(*options)
 
+    def clear(self) -> None:
+        """Remove every file of the clone."""
+        for place in self.clone.iterdir():
+            if place.is_file():
+                place.unlink()
+            elif place.name != ".git":
+                shutil.rmtree(place)
+
     def commit_and_push(self, *options: str) -> None:
         self.git("add", "--all", "--force", ".")
         self.git("commit", "-q", "--allow-empty", "-m", "change")
@@ -97,8 +106,7 @@ async def test_the_directory_follows_pushes_and_is_never_replaced(hub: Hub) -> N
 
 async def test_a_file_becomes_a_directory_and_back(hub: Hub) -> None:
     for files in ({"x": "file"}, {"x__y": "inside"}, {"x": "file again"}):
-        for name in [each for each in hub.clone.iterdir() if each.name != ".git"]:
-            subprocess.run(["rm", "-rf", str(name)], check=True)
+        hub.clear()
         hub.push(**files)
         assert await hub.checkout.look()
         assert hub.shown() == {name.replace("__", "/"): text for name, text in files.items()}

@@ -113,12 +113,7 @@ async def test_a_token_is_a_file_that_nobody_else_can_read_and_is_in_no_other(
         assert token is not None
         place = tmp_path / "run" / "agents" / "alice"
         assert stat.S_IMODE((place / "forge-token").stat().st_mode) == 0o600
-        holding = [
-            path
-            for path in tmp_path.rglob("*")
-            if path.is_file() and not path.is_socket() and token.encode() in path.read_bytes()
-        ]
-        assert holding == [place / "forge-token"]
+        assert _holding(tmp_path, token) == [place / "forge-token"]
 
 
 @promise("F23")
@@ -242,3 +237,8 @@ async def test_a_token_that_somebody_has_voided_is_made_anew(tmp_path: Path) -> 
         del it.forge.world.tokens["alice", "hyperhive"]
         await it.provisioner.pass_once()
         assert it.files.token("alice") == it.forge.world.tokens["alice", "hyperhive"]
+
+
+def _holding(directory: Path, secret: str) -> list[Path]:
+    files = [path for path in directory.rglob("*") if path.is_file()]
+    return [path for path in files if secret.encode() in path.read_bytes()]
