@@ -16,10 +16,13 @@ from hyperhive.domain.actors import Actor
 from hyperhive.domain.messages import HAND_LEASE_SECONDS
 from hyperhive.services.agents import Agents
 from hyperhive.services.callers import Caller
+from hyperhive.services.message_threads import MessageThreads
 from hyperhive.services.messages import Messages
+from hyperhive.services.questions import Questions
 from hyperhive.services.quotas import Quotas
 from hyperhive.services.recovery import Recovery
 from hyperhive.services.sessions import Session, Sessions
+from hyperhive.services.threads import Threads
 from hyperhive.services.turns import Turns
 from hyperhive.store import Store
 from hyperhive.store.messages import Holder
@@ -102,6 +105,8 @@ class Desk:
     agents: Agents
     quotas: Quotas
     messages: Messages
+    questions: Questions
+    threads: Threads
     turns: Turns
     sessions: Sessions
     recovery: Recovery
@@ -183,7 +188,21 @@ async def wired(store: Store, hive: Hive) -> Desk:
     recovery = Recovery(store, agents, turns, sessions)
     quotas = Quotas(store, agents)
     messages = Messages(store, agents, quotas)
-    return Desk(hive, store.clock, store, agents, quotas, messages, turns, sessions, recovery)
+    questions = Questions(store, agents, quotas)
+    threads = Threads(store, agents, (questions, MessageThreads(store, agents)))
+    return Desk(
+        hive=hive,
+        clock=store.clock,
+        store=store,
+        agents=agents,
+        quotas=quotas,
+        messages=messages,
+        questions=questions,
+        threads=threads,
+        turns=turns,
+        sessions=sessions,
+        recovery=recovery,
+    )
 
 
 @asynccontextmanager

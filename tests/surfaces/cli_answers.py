@@ -53,7 +53,7 @@ def a_snapshot(
     return {
         "seq": 5, "epoch": "e1", "at": 100.0, "hive": {**hive, **hive_facts},
         "agents": [{**agent, **agent_facts}], "messages": [], "dead": [],
-        "operator": {"unread": 3}, "alerts": [], "tombstones": [], **other,
+        "operator": {"unread": 3}, "alerts": [], "tombstones": [], "questions": [], **other,
     }  # fmt: skip
 
 

@@ -6,7 +6,7 @@ events, no client can.
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ class Client:
         self.messages |= {message["id"]: message for message in snapshot["dead"]}
         self.alerts = {alert["key"]: alert for alert in snapshot["alerts"]}
         self.tombstones = {each["name"]: each for each in snapshot["tombstones"]}
+        self.questions = {each["id"]: each for each in snapshot["questions"]}
         self.unread = int(snapshot["operator"]["unread"])
 
     def apply(self, event: State) -> None:
@@ -60,6 +61,8 @@ class Client:
         elif kind == "message_read":
             self._change(data["id"], read_at=event["at"])
             self.unread -= 1
+        elif kind.startswith("question_"):
+            self.questions[data["question"]["id"]] = data["question"]
         elif kind in {"agent_added", "agent_changed"}:
             known = self.agents.get(name, {})
             kept = {key: known[key] for key in ("inbox", "turn") if key in known}
@@ -108,6 +111,7 @@ class Client:
             "agents": [self.agents[name] for name in sorted(self.agents)],
             "messages": by_id[-LATEST:],
             "dead": [message for message in by_id if message["state"] == "dead"],
+            "questions": _in_sight(self.questions.values()),
             "operator": {"unread": self.unread},
             "alerts": sorted(self.alerts.values(), key=lambda a: (a["raised_at"], a["key"])),
             "tombstones": [self.tombstones[name] for name in sorted(self.tombstones)],
@@ -133,6 +137,14 @@ class Client:
         if entered in inbox:
             inbox[entered] += 1
         self._agent(to, inbox=inbox)
+
+
+def _in_sight(questions: Iterable[State]) -> list[State]:
+    """Keep the open ones and the 50 that were closed last."""
+    closed = [each for each in questions if each["closed_at"] is not None]
+    closed.sort(key=lambda each: (each["closed_at"], each["id"]))
+    kept = [each for each in questions if each["closed_at"] is None] + closed[-50:]
+    return sorted(kept, key=lambda each: int(each["id"]))
 
 
 def _paused(pauses: list[State], pause: State) -> list[State]:
@@ -198,7 +210,7 @@ class Load:
     async def run(self) -> list[State]:
         """Take snapshots while everybody works; the first one before, the last one after."""
         snapshots = [await self.hive.admin.get("/api/state")]
-        workers = [self._talk(), self._watch(snapshots), self._operate()]
+        workers = [self._talk(), self._watch(snapshots), self._operate(), self._wonder()]
         workers += [self._work(self.hive.box(name), f"{name}-00001") for name in ("alice", "bob")]
         workers += [self._by_hand(self.hive.box("queen"))]
         await asyncio.gather(*workers)
@@ -213,6 +225,22 @@ class Load:
             if n % 10 == 0:
                 await box.call("set_status", text=f"at {n}")
         self.over = True
+
+    async def _wonder(self) -> None:
+        asked: list[int] = []
+        while not self.over:
+            box = self.hive.box(self.chance.choice(["alice", "bob"]))
+            ttl = self.chance.choice([None, 30.0])
+            to = self.chance.choice(["operator", "queen"])
+            called = await box.call("ask", question="Which?", to=to, ttl_seconds=ttl)
+            if called.refusal is None:
+                asked.append(called.result["id"])
+            if asked:
+                number = self.chance.choice(asked)
+                verb = self.chance.choice(["answer", "cancel"])
+                data = {"answer": "this one"} if verb == "answer" else {}
+                await self.hive.admin.ask("POST", f"/api/questions/{number}/{verb}", data=data)
+            await self.hive.run.questions.expire_due()
 
     async def _work(self, box: Box, session: str) -> None:
         outcomes = ["ok", "ok", "failed", "failed", "timed_out", "rate_limited", "needs_login"]
@@ -305,6 +333,7 @@ async def test_a_snapshot_and_its_events_are_every_later_snapshot(
         event["kind"] for event in (await hive.admin.get("/dashboard/history?limit=500"))["events"]
     }
     assert {"message_released", "message_acked", "turn_ended", "agent_state_changed"} <= kinds
+    assert {"question_added", "question_answered"} <= kinds
 
 
 @promise("E1")

@@ -230,11 +230,11 @@ def test_what_the_process_runtime_cannot_keep_is_warned_of(more: dict[str, objec
 
 
 def test_a_tool_that_is_not_offered_yet_is_valid_and_warned_of() -> None:
-    hive = parse({"agents": {"queen": {**QUEEN, "tools": ["send", "ask"]}}}, BASE)
+    hive = parse({"agents": {"queen": {**QUEEN, "tools": ["send", "get_logs"]}}}, BASE)
 
     [line] = unused(hive)
     assert line.startswith("agents.queen.tools: ")
-    assert line.endswith("does not offer ask yet.")
+    assert line.endswith("does not offer get_logs yet.")
 
 
 def test_every_pattern_of_the_table_of_unused_keys_names_a_key() -> None:

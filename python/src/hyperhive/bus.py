@@ -20,6 +20,10 @@ LIFECYCLE: Final = "lifecycle"
 """Rings when something about agents was recorded that the reconciler or a restart looks at."""
 
 
+QUESTIONS: Final = "questions"
+"""Rings when a question was asked that will expire."""
+
+
 class Watch:
     """A standing interest in some names.
 

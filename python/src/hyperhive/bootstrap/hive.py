@@ -29,7 +29,9 @@ from hyperhive.services.control import Control
 from hyperhive.services.disk import Disk
 from hyperhive.services.feed import Feed
 from hyperhive.services.logins import Logins
+from hyperhive.services.message_threads import MessageThreads
 from hyperhive.services.messages import Messages
+from hyperhive.services.questions import Questions
 from hyperhive.services.quotas import Quotas
 from hyperhive.services.recovery import Recovery
 from hyperhive.services.restarts import Restarts
@@ -77,6 +79,7 @@ class Running:
     agents: Agents
     quotas: Quotas
     messages: Messages
+    questions: Questions
     threads: Threads
     turns: Turns
     sessions: Sessions
@@ -160,6 +163,7 @@ async def running(
         tasks = _Tasks(stack)
         tasks.start(recovery.settle(left_over), "settling")
         tasks.start(Upkeep(store, run.messages, logins).run(), "upkeep")
+        tasks.start(run.questions.run(), "questions")
         tasks.start(run.disk.run(), "disk")
         tasks.start(run.restarts.run(), "restarts")
         if with_agents or outlives_server(hive):
@@ -198,7 +202,8 @@ async def _assemble(
         Turns(store, agents),
         Sessions(store, agents),
     )
-    threads = Threads(store, agents, ())
+    questions = Questions(store, agents, quotas)
+    threads = Threads(store, agents, (questions, MessageThreads(store, agents)))
     recovery = Recovery(store, agents, turns, sessions)
     logins = Logins(store, await asyncio.to_thread(_secret_file, hive))
     vault, snapshots = Vault(store, logins), Snapshots(store, agents)
@@ -217,6 +222,7 @@ async def _assemble(
         agents=agents,
         quotas=quotas,
         messages=messages,
+        questions=questions,
         threads=threads,
         turns=turns,
         sessions=sessions,
@@ -230,7 +236,7 @@ async def _assemble(
         listeners=listeners,
         feed=Feed(store),
         vault=vault,
-        toolbox=Toolbox(store, agents, messages, quotas),
+        toolbox=Toolbox(store, agents, messages, quotas, questions, threads),
         boxes=boxes,
         declaring=Declaring(store, agents, boxes, source),
     )
@@ -251,6 +257,7 @@ async def _surfaces(
         run.vault,
         run.quotas,
         run.threads,
+        run.questions,
     )
     lifecycle = Lifecycle(
         control=run.control,

@@ -64,6 +64,10 @@ SECTIONS: Final[dict[str, dict[str, Entry]]] = {
         "destroy": Entry("agents", "destroy", "Remove a spawned agent, keeping its state."),
         "purge": Entry("agents", "purge", "Delete what an agent that is gone left."),
     },
+    "Decide": {
+        "questions": Entry("questions", "questions", "List questions, or show one."),
+        "answer": Entry("questions", "answer", "Answer a question."),
+    },
     "Messages": {
         "send": Entry("messages", "send", "Send a message as the operator."),
         "messages": Entry("messages", "messages", "List messages, or show one."),

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any, Final, Self, cast
 from urllib.parse import quote
 
-from hyperhive.client.answers import Received, SentByAgent
+from hyperhive.client.answers import Answered, Asked, Cancelled, Received, SentByAgent, Threads
 from hyperhive.client.connections import ANSWER_SECONDS, HttpCaller, Reply
 from hyperhive.client.refusals import refusal_of_rpc, refusal_of_tool, tool_text
 from hyperhive.domain.errors import HiveError, UnavailableError
@@ -103,6 +103,41 @@ class AgentClient:
     def message_status(self, message_id: int) -> dict[str, Any]:
         """Ask where a message that this agent sent is."""
         return cast(dict[str, Any], self.call("message_status", id=message_id))
+
+    def ask(
+        self,
+        question: str,
+        options: Sequence[str] = (),
+        *,
+        multi: bool = False,
+        ttl_seconds: float | None = None,
+        to: str | None = None,
+        key: str | None = None,
+    ) -> Asked:
+        """Ask the operator, or ``to``; the answer comes as a message."""
+        asked = self.call(
+            "ask",
+            question=question,
+            options=list(options),
+            multi=multi,
+            ttl_seconds=ttl_seconds,
+            to=to,
+            key=key,
+        )
+        return cast(Asked, asked)
+
+    def answer(self, question_id: int, answer: str | Sequence[str]) -> Answered:
+        """Answer a question that was put to this agent."""
+        given = answer if isinstance(answer, str) else list(answer)
+        return cast(Answered, self.call("answer", id=question_id, answer=given))
+
+    def get_open_threads(self) -> Threads:
+        """List what hangs on this agent; to the manager, what hangs in the hive."""
+        return cast(Threads, self.call("get_open_threads"))
+
+    def cancel_thread(self, kind: str, number: int) -> Cancelled:
+        """Withdraw what a thread of this agent's stands for."""
+        return cast(Cancelled, self.call("cancel_thread", kind=kind, id=number))
 
     def list_agents(self) -> dict[str, Any]:
         """List the agents of the hive and what they are doing."""

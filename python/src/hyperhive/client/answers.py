@@ -247,6 +247,7 @@ class Snapshot(TypedDict):
     agents: list[AgentSummary]
     messages: list[MessageSummary]
     dead: list[MessageSummary]
+    questions: list["Question"]
     operator: OperatorInbox
     alerts: list[Alert]
     tombstones: list[Tombstone]
@@ -403,6 +404,53 @@ Thread = TypedDict(
     },
 )
 """Something that hangs on ``agent``; ``with`` is at its other end."""
+
+
+class Question(TypedDict):
+    """A question of an agent; ``target`` is ``operator`` or an agent.
+
+    ``state`` is ``open``, ``answered``, ``expired`` or ``cancelled``; ``late`` says that it had
+    expired when its answer came.
+    """
+
+    id: int
+    asker: str
+    target: str
+    question: str
+    options: list[str]
+    multi: bool
+    state: str
+    at: float
+    expires_at: float | None
+    answer: str | list[str] | None
+    answerer: str | None
+    answered_at: float | None
+    late: bool
+    closed_at: float | None
+
+
+class Questions(TypedDict):
+    """Questions, oldest first: all that are open, and those that were closed last."""
+
+    questions: list[Question]
+
+
+class Asked(TypedDict):
+    """The id of a question that was asked; ``receiver`` is the state its target is in."""
+
+    id: int
+    to: str
+    receiver: str | None
+    seq: int
+
+
+class Answered(TypedDict):
+    """What an answer made of its question, and the ``seq`` of the event that says so."""
+
+    id: int
+    state: str
+    late: bool
+    seq: int
 
 
 class Threads(TypedDict):

@@ -241,6 +241,27 @@ class OperatorClient:
         """Say what an agent has and has used of each quota."""
         return cast(answers.QuotasOf, self._get(_agent(agent, "quotas")))
 
+    def questions(self, agent: str | None = None) -> answers.Questions:
+        """List open questions and the last 50 closed, oldest first.
+
+        Of those that ``agent`` asked or was asked; ``operator`` is you.
+        """
+        return cast(answers.Questions, self._get(query("/api/questions", agent=agent)))
+
+    def question(self, number: int) -> answers.Question:
+        """Get one question whole."""
+        return cast(answers.Question, self._get(f"/api/questions/{number}"))
+
+    def answer(self, number: int, answer: str | Sequence[str]) -> answers.Answered:
+        """Answer a question, your own or another's in its stead; the first answer counts."""
+        given = answer if isinstance(answer, str) else list(answer)
+        target = f"/api/questions/{number}/answer"
+        return cast(answers.Answered, self._post(target, {"answer": given}))
+
+    def cancel_question(self, number: int) -> answers.Cancelled:
+        """Withdraw an open question; whoever it concerns is told."""
+        return cast(answers.Cancelled, self._post(f"/api/questions/{number}/cancel", {}))
+
     def threads(self, agent: str | None = None) -> answers.Threads:
         """List what hangs on an agent, or (``None``) in the whole hive, oldest first."""
         return cast(answers.Threads, self._get(query("/api/threads", agent=agent)))

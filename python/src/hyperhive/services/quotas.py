@@ -115,5 +115,6 @@ class Quotas:
     def _declared(self, agent: str, key: str) -> float:
         hive = self._agents.hive
         own = hive.agents.get(agent)
-        value = getattr(own.quotas, key) if own is not None else None
-        return getattr(hive.quotas, key) if value is None else value
+        value: float | None = getattr(own.quotas, key) if own is not None else None
+        whole: float = getattr(hive.quotas, key)
+        return whole if value is None else value

@@ -11,7 +11,17 @@ from hyperhive.domain.events import Event, EventKind
 from hyperhive.domain.messages import MessageState
 from hyperhive.services import pacing
 from hyperhive.services.agents import Agents
-from hyperhive.store import Reading, Store, alerts, audit, events, lifecycle, messages, turns
+from hyperhive.store import (
+    Reading,
+    Store,
+    alerts,
+    audit,
+    events,
+    lifecycle,
+    messages,
+    questions,
+    turns,
+)
 from hyperhive.store import agents as agent_rows
 
 LATEST_MESSAGES: Final = 200
@@ -75,6 +85,7 @@ class Snapshots:
             ],
             "messages": [messages.summary(row) for row in reversed(latest)],
             "dead": [messages.summary(row) for row in reversed(dead)],
+            "questions": questions.shown_now(asking),
             "operator": {"unread": messages.unread_by_operator(asking)},
             "alerts": alerts.standing(asking),
             "tombstones": [

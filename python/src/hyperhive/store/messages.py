@@ -394,6 +394,19 @@ def _newest(*wanted: ColumnElement[bool]) -> Select[Any]:
     return select(tables.message).where(*wanted).order_by(_m.id.desc())
 
 
+def hanging(asking: Asking, senders: Sequence[str], limit: int) -> list[Row]:
+    """Give the oldest messages of these senders that nobody has taken up or that are dead.
+
+    It reads what is queued rather than all that a sender ever sent: the plus keeps its index out.
+    """
+    sender: ColumnElement[str] = literal_column("+message.sender")
+    found: list[Row] = []
+    for state in (MessageState.DEAD, MessageState.QUEUED):
+        wanted = select(tables.message).where(_is(state), sender.in_(senders)).order_by(_m.id)
+        found += asking.execute(wanted.limit(limit)).all()
+    return sorted(found, key=lambda row: int(row.id))[:limit]
+
+
 def inbox_counts(asking: Asking) -> dict[str, dict[str, int]]:
     """Count, for each inbox, what is queued, leased and dead."""
     counts: dict[str, dict[str, int]] = {}

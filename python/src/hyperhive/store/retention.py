@@ -39,6 +39,7 @@ def delete_some(work: Writing, keep: Keep) -> int:
     is_old = old_turn.correlate(tables.turn_event).exists()
     return (
         _delete(work, tables.message, (m.settled_at < messages_until) & ~unread)
+        + _delete(work, tables.question, tables.question.c.closed_at < messages_until)
         + _delete(work, tables.event, (e.at < events_until) & (e.seq < newest_event), e.seq)
         + _delete(work, tables.turn_event, is_old, v.turn, v.n)
         + _delete(work, tables.request_key, k.at < work.now - KEY_SECONDS)

@@ -159,7 +159,7 @@ class QuestionRow(SQLModel, table=True):
     """A question of an agent, to the operator or to another agent.
 
     ``answered_at`` and ``answerer`` are of the answer that counts; ``late`` says that the question
-    had expired when it came.
+    had expired when it came. ``answer`` is its JSON: a text, or of a ``multi`` question a list.
     """
 
     __tablename__ = "question"
@@ -168,6 +168,7 @@ class QuestionRow(SQLModel, table=True):
         Index("ix_question_expires", "state", "expires_at", sqlite_where=_OPEN),
         Index("ix_question_asker", "asker", "id"),
         Index("ix_question_target", "target", "id"),
+        Index("ix_question_closed", "closed_at", sqlite_where=text("closed_at IS NOT NULL")),
         {"sqlite_autoincrement": True},
     )
     id: int | None = Field(default=None, primary_key=True)

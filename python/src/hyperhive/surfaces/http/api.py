@@ -20,6 +20,7 @@ from hyperhive.services.agents import Agents
 from hyperhive.services.feed import Feed
 from hyperhive.services.logins import Logins
 from hyperhive.services.messages import Messages
+from hyperhive.services.questions import Questions
 from hyperhive.services.quotas import Quotas
 from hyperhive.services.snapshot import Snapshots
 from hyperhive.services.threads import Threads
@@ -55,6 +56,7 @@ class Services:
     vault: Vault
     quotas: Quotas
     threads: Threads
+    questions: Questions
 
 
 class State(Controller):

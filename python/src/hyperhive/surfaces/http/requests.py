@@ -25,6 +25,14 @@ class SendMessage(Request):
     )
 
 
+class AnswerQuestion(Request):
+    """The operator's answer, or the target's in its stead."""
+
+    answer: str | list[str] = Field(
+        description="A text or one of the options; of a `multi` question, a list of them."
+    )
+
+
 class LogIn(Request):
     """The operator's secret."""
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from hyperhive.domain.actors import OPERATOR
 from hyperhive.domain.messages import (
     BODY_BYTES_MAX,
     RECV_MESSAGES_MAX,
@@ -17,7 +18,9 @@ from hyperhive.domain.messages import (
 )
 from hyperhive.services.agents import STATUS_CHARS_MAX, Agents
 from hyperhive.services.messages import Messages
+from hyperhive.services.questions import Questions
 from hyperhive.services.quotas import Quotas
+from hyperhive.services.threads import Threads
 from hyperhive.store import Store
 from hyperhive.surfaces.bounds import GIVEN_KEY_CHARS_MAX, Number
 from hyperhive.surfaces.mcp.calls import Call
@@ -80,6 +83,50 @@ class Ack(Arguments):
     ids: list[Number] = Field(max_length=1000, description="The ids of messages you have handled.")
 
 
+class Ask(Arguments):
+    """Arguments of ``ask``."""
+
+    question: str = Field(
+        description="What you need to know, with what the other must know to answer it."
+    )
+    options: list[str] = Field(
+        default_factory=list,
+        description="Answers to choose from, at most 20. A free text is always possible, too.",
+    )
+    multi: bool = Field(default=False, description="Whether several options may be chosen.")
+    ttl_seconds: float | None = Field(
+        default=None,
+        description="After how long you no longer need the answer; you are then told that it "
+        "expired. Never, if left out.",
+    )
+    to: str = Field(
+        default=OPERATOR, description="Whom to ask: `operator` (the human), `manager`, or an agent."
+    )
+    key: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=GIVEN_KEY_CHARS_MAX,
+        description="A unique text of your choice. Asking again with the same key within 24 hours "
+        "does not ask twice.",
+    )
+
+
+class AnswerTo(Arguments):
+    """Arguments of ``answer``."""
+
+    id: Number = Field(description="The id of the question, as `question_asked` gives it.")
+    answer: str | list[str] = Field(
+        description="Your answer: an option or a text of your own; a list where `multi` is true."
+    )
+
+
+class CancelThread(Arguments):
+    """Arguments of ``cancel_thread``."""
+
+    kind: str = Field(description="The thread's `kind`, as `get_open_threads` gives it.")
+    id: Number = Field(description="The thread's `id`, as `get_open_threads` gives it.")
+
+
 class Nothing(Arguments):
     """No arguments."""
 
@@ -113,6 +160,26 @@ ACK: Final = """\
 Settle messages you have handled. Within a turn this is not needed: the turn's end does it. A \
 client that is connected by hand must ack within 15 minutes, or gets the message again."""
 
+ASK: Final = """\
+Ask the operator (the human) or another agent something that you need to know. It returns an id \
+at once and does not wait: go on with other work, or end your turn. The answer arrives in your \
+inbox as `question_answered`, with who answered. Nothing but a person or the agent you asked ever \
+answers; with `ttl_seconds` you are told when the time is over."""
+
+ANSWER: Final = """\
+Answer a question that was put to you, by the id in its `question_asked` message. Whoever asked \
+is told at once. The first answer counts; an answer after the question expired still arrives, as \
+late. You can only answer questions that are yours to answer."""
+
+GET_OPEN_THREADS: Final = """\
+List what hangs on you: questions you asked or owe an answer to, pending approvals, reminders, \
+messages of yours that were not taken up or are dead, pull requests. The manager sees the whole \
+hive's. Look here when you have lost track of what you wait for, and who waits for you."""
+
+CANCEL_THREAD: Final = """\
+Withdraw something of yours that `get_open_threads` lists, by its kind and id, when it no longer \
+matters; whoever it concerns is told. The manager can withdraw any agent's."""
+
 LIST_AGENTS: Final = """\
 List the agents of this hive: role, what each is for, what it is doing now, and whether you may \
 message it."""
@@ -131,17 +198,37 @@ Tell where a message that you sent is: queued, being worked on, handled, or dead
 class Toolbox:
     """The tools, each tied to its service."""
 
-    def __init__(self, store: Store, agents: Agents, messages: Messages, quotas: Quotas) -> None:
+    def __init__(
+        self,
+        store: Store,
+        agents: Agents,
+        messages: Messages,
+        quotas: Quotas,
+        questions: Questions,
+        threads: Threads,
+    ) -> None:
         self._store = store
         self._agents = agents
         self._messages = messages
         self._quotas = quotas
+        self._questions = questions
+        self._threads = threads
         self.tools: dict[str, Tool] = {
             tool.name: tool
             for tool in (
                 Tool("recv", RECV, Recv, self._recv),
                 Tool("send", SEND, Send, self._send),
                 Tool("ack", ACK, Ack, self._ack),
+                Tool("ask", ASK, Ask, self._ask),
+                Tool("answer", ANSWER, AnswerTo, self._answer),
+                Tool(
+                    "get_open_threads",
+                    GET_OPEN_THREADS,
+                    Nothing,
+                    self._get_open_threads,
+                    reads_only=True,
+                ),
+                Tool("cancel_thread", CANCEL_THREAD, CancelThread, self._cancel_thread),
                 Tool("list_agents", LIST_AGENTS, Nothing, self._list_agents, reads_only=True),
                 Tool("whoami", WHOAMI, Nothing, self._whoami, reads_only=True),
                 Tool("set_status", SET_STATUS, SetStatus, self._set_status),
@@ -192,6 +279,28 @@ class Toolbox:
 
     async def _ack(self, call: Call, given: Ack) -> dict[str, Any]:
         return await self._messages.ack(call.agent, given.ids, in_turn=call.turn is not None)
+
+    async def _ask(self, call: Call, given: Ask) -> dict[str, Any]:
+        return await self._questions.ask(
+            call.actor,
+            given.question,
+            options=given.options,
+            multi=given.multi,
+            ttl_seconds=given.ttl_seconds,
+            to=given.to,
+            key=call.key(given.key),
+        )
+
+    async def _answer(self, call: Call, given: AnswerTo) -> dict[str, Any]:
+        return await self._questions.answer(
+            call.actor, given.id, given.answer, via="mcp", key=call.key(None)
+        )
+
+    async def _get_open_threads(self, call: Call, _given: Nothing) -> dict[str, Any]:
+        return await self._threads.seen_by(call.actor)
+
+    async def _cancel_thread(self, call: Call, given: CancelThread) -> dict[str, Any]:
+        return await self._threads.cancel(call.actor, given.kind, given.id, via="mcp")
 
     async def _list_agents(self, call: Call, _given: Nothing) -> dict[str, Any]:
         return await self._agents.listing(call.actor)

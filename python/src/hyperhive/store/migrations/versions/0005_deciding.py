@@ -48,6 +48,12 @@ def _questions() -> None:
     )
     op.create_index("ix_question_asker", "question", ["asker", "id"])
     op.create_index("ix_question_target", "question", ["target", "id"])
+    op.create_index(
+        "ix_question_closed",
+        "question",
+        ["closed_at"],
+        sqlite_where=sa.text("closed_at IS NOT NULL"),
+    )
 
 
 def _approvals() -> None:
