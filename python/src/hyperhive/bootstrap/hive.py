@@ -16,8 +16,9 @@ from typing import Any, Final
 
 from hyperhive.bootstrap.boxes import Boxes, begin, outlives_server, user_of_boxes
 from hyperhive.bootstrap.declaring import Declaring
+from hyperhive.bootstrap.forging import Connect, Forging
 from hyperhive.bus import Bus
-from hyperhive.config import Hive
+from hyperhive.config import ForgeKind, Hive
 from hyperhive.domain.errors import UnavailableError
 from hyperhive.domain.paths import HivePaths
 from hyperhive.reconcile.loop import Reconciler
@@ -28,9 +29,11 @@ from hyperhive.services.briefing import briefing
 from hyperhive.services.control import Control
 from hyperhive.services.disk import Disk
 from hyperhive.services.feed import Feed
+from hyperhive.services.forge import ForgeDesk
 from hyperhive.services.logins import Logins
 from hyperhive.services.message_threads import MessageThreads
 from hyperhive.services.messages import Messages
+from hyperhive.services.pulls import Pulls
 from hyperhive.services.questions import Questions
 from hyperhive.services.quotas import Quotas
 from hyperhive.services.recovery import Recovery
@@ -94,6 +97,8 @@ class Running:
     toolbox: Toolbox
     boxes: Boxes
     declaring: Declaring
+    forge: ForgeDesk
+    pulls: Pulls
     url: str = ""
 
     @property
@@ -131,13 +136,15 @@ async def running(
     source: Path | None = None,
     harness: tuple[str, ...] = HARNESS,
     patience: Patience | None = None,
+    forge: Connect | None = None,
 ) -> AsyncIterator[Running]:
     """Run a hive until the block is left.
 
     ``with_agents`` also runs their boxes, and ends them at the end if ``stop_agents``; otherwise
     they go on and the next server finds them. Boxes that the host itself makes are run in any
     case, and without ``with_agents`` they go on. ``source`` is the declaration's file, which is
-    read anew when it changes. Raises `ConflictError` when another server has the state directory,
+    read anew when it changes. ``forge`` makes a client of the forge; without it, or where none is
+    declared, the hive has no forge. Raises `ConflictError` when another server has the state directory,
     `UnavailableError` when a socket or port cannot be had.
     """
     lock = await asyncio.to_thread(locked, hive.state_dir)
@@ -146,7 +153,9 @@ async def running(
         bus = Bus()
         store = await Store.open(hive.state_dir, bus, clock=clock)
         stack.push_async_callback(store.close)
-        run, recovery, logins = await _assemble(hive, store, source, harness, patience)
+        run, recovery, logins = await _assemble(
+            hive, store, source, harness, patience, with_forge=forge is not None
+        )
         gate, agent_app, operator = await _surfaces(stack, run, logins)
         left_over = await recovery.begin()
         await run.snapshots.begin()
@@ -166,6 +175,10 @@ async def running(
         tasks.start(run.questions.run(), "questions")
         tasks.start(run.disk.run(), "disk")
         tasks.start(run.restarts.run(), "restarts")
+        if forge is not None and run.forge.kind is not None:
+            begun = Forging(store, run.agents, run.forge, run.pulls, run.listeners, run.boxes.user)
+            provisioner = await begun.begin(stack, tasks.start, forge)
+            run.declaring.plan_forge = provisioner.preview
         if with_agents or outlives_server(hive):
             where = run.url.removeprefix("http://")
             stop_agents = with_agents and stop_agents
@@ -191,6 +204,8 @@ async def _assemble(
     source: Path | None,
     harness: tuple[str, ...],
     patience: Patience | None,
+    *,
+    with_forge: bool,
 ) -> tuple[Running, Recovery, Logins]:
     """Build the services of a hive."""
     waits = patience or Patience()
@@ -203,10 +218,13 @@ async def _assemble(
         Sessions(store, agents),
     )
     questions = Questions(store, agents, quotas)
-    threads = Threads(store, agents, (questions, MessageThreads(store, agents)))
+    pulls = Pulls(store, agents)
+    kind = hive.forge.kind
+    forge = ForgeDesk(store, kind.value if with_forge and kind is not ForgeKind.NONE else None)
+    threads = Threads(store, agents, (questions, MessageThreads(store, agents), pulls))
     recovery = Recovery(store, agents, turns, sessions)
     logins = Logins(store, await asyncio.to_thread(_secret_file, hive))
-    vault, snapshots = Vault(store, logins), Snapshots(store, agents)
+    vault, snapshots = Vault(store, logins), Snapshots(store, agents, forge)
     boxes = Boxes(store, agents, harness=harness, user=user_of_boxes())
     await asyncio.to_thread(boxes.look_up, hive)
     listeners = Listeners(hive.run_dir)
@@ -239,6 +257,8 @@ async def _assemble(
         toolbox=Toolbox(store, agents, messages, quotas, questions, threads),
         boxes=boxes,
         declaring=Declaring(store, agents, boxes, source),
+        forge=forge,
+        pulls=pulls,
     )
     return run, recovery, logins
 
@@ -258,6 +278,7 @@ async def _surfaces(
         run.quotas,
         run.threads,
         run.questions,
+        run.forge,
     )
     lifecycle = Lifecycle(
         control=run.control,
@@ -278,7 +299,7 @@ async def _surfaces(
         HarnessEndpoint(
             run.sessions,
             run.turns,
-            lambda name: briefing(run.agents.hive, name),
+            lambda name: briefing(run.agents.hive, name, run.forge.url),
             looked_into=walls.judge,
         ),
     )

@@ -13,6 +13,8 @@ from hyperhive.store import Store
 from hyperhive.store import forge as rows
 
 POLL_SECONDS: Final = 60.0
+RECENT_SECONDS: Final = 180.0
+"""A forge tells times in whole seconds: what changed lately may have changed again since."""
 QUEUED_MAX: Final = 1000
 
 Place = tuple[str, str, int]
@@ -86,14 +88,16 @@ class Watcher:
     async def look(self) -> None:
         """Look up what was told of and, if it is time, everything else."""
         while self._told:
-            place, by = next(iter(self._told.items()))
+            # Taken out before the look: what is told meanwhile is looked up again.
+            place = next(iter(self._told))
+            by = self._told.pop(place)
             try:
                 await self._look_at(*place, by=by)
             except ForgeUnavailableError:
+                self._told.setdefault(place, by)
                 raise
             except HiveError as error:
                 _log.info("%s/%s#%d cannot be seen: %s", *place, error)
-            self._told.pop(place, None)
         if self._look_at_all:
             self._look_at_all = False
             try:
@@ -114,8 +118,10 @@ class Watcher:
 
     async def _look_through(self, repository: Repository) -> None:
         known = await self._pulls.open_now(repository.full_name)
+        recent = self._store.clock() - RECENT_SECONDS
         for pull in await self._forge.pulls(repository.owner, repository.name):
-            if known.pop(pull.number, None) != pull.updated_at:
+            before = known.pop(pull.number, None)
+            if before != pull.updated_at or pull.updated_at > recent:
                 await self._note(pull, None)
         for number in known:
             await self._look_at(repository.owner, repository.name, number, by=None)

@@ -18,6 +18,7 @@ from hyperhive.domain.actors import THE_OPERATOR
 from hyperhive.domain.errors import ForbiddenError
 from hyperhive.services.agents import Agents
 from hyperhive.services.feed import Feed
+from hyperhive.services.forge import ForgeDesk
 from hyperhive.services.logins import Logins
 from hyperhive.services.messages import Messages
 from hyperhive.services.questions import Questions
@@ -57,6 +58,7 @@ class Services:
     quotas: Quotas
     threads: Threads
     questions: Questions
+    forge: ForgeDesk
 
 
 class State(Controller):

@@ -15,6 +15,7 @@ from hyperhive.domain.errors import HiveError
 from hyperhive.services.logins import Logins
 from hyperhive.surfaces.http.api import AdminApi, MessagesApi, Services, State, TurnsApi
 from hyperhive.surfaces.http.deciding import QuestionsApi, QuotasApi, ThreadsApi
+from hyperhive.surfaces.http.forge import ForgeApi
 from hyperhive.surfaces.http.lifecycle import AgentsApi, HiveApi, Lifecycle
 from hyperhive.surfaces.http.pages import Pages
 from hyperhive.surfaces.http.problems import MEDIA_TYPE, problem, problem_of
@@ -29,7 +30,7 @@ def operator_app(services: Services, logins: Logins, lifecycle: Lifecycle) -> Li
     return Litestar(
         route_handlers=[
             *(State, MessagesApi, TurnsApi, AgentsApi, HiveApi, AdminApi, Pages),
-            *(QuestionsApi, ThreadsApi, QuotasApi),
+            *(QuestionsApi, ThreadsApi, QuotasApi, ForgeApi),
         ],
         dependencies={
             "services": Provide(lambda: services, sync_to_thread=False),
