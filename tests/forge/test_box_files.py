@@ -96,6 +96,6 @@ def test_a_link_in_the_place_of_the_directory_is_refused(tmp_path: Path) -> None
     elsewhere.mkdir()
     (tmp_path / "run" / "agents").mkdir(parents=True)
     (tmp_path / "run" / "agents" / "alice").symlink_to(elsewhere)
-    with pytest.raises(OSError):
+    with pytest.raises(NotADirectoryError):
         made.give("alice", "s3cret")
     assert list(elsewhere.iterdir()) == []

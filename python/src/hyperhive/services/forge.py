@@ -41,7 +41,8 @@ class ForgeDesk:
         if standing is None:
             return None
         pulls = (*rows.closed_pulls(asking, CLOSED_SHOWN), *rows.open_pulls(asking))
-        return {**standing, "pull_requests": [rows.shown_pull(row) for row in pulls]}
+        shown = [rows.shown_pull(row) for row in sorted(pulls, key=lambda row: int(row.id))]
+        return {**standing, "pull_requests": shown}
 
     async def listing(self) -> dict[str, Any]:
         """Show the forge, with the accounts and organisations that the hive keeps on it."""
