@@ -10,7 +10,7 @@ from hyperhive.domain.actors import OPERATOR
 from hyperhive.services.upkeep import Upkeep
 from hyperhive.store import Reading, retention, tables
 from hyperhive.store.retention import DAY_SECONDS, ROWS_AT_ONCE, Keep
-from tests.builders import Desk, ManualClock, a_desk, an_actor
+from tests.builders import UNBOUND, Desk, ManualClock, a_desk, an_actor
 from tests.promises import promise
 
 pytestmark = pytest.mark.anyio
@@ -85,7 +85,7 @@ async def test_a_dropped_message_goes_like_an_acked_one(tmp_path: Path) -> None:
 
 async def test_it_goes_in_steps_so_that_others_can_write_between(tmp_path: Path) -> None:
     clock = ManualClock()
-    async with a_desk(tmp_path, clock=clock) as desk:
+    async with a_desk(tmp_path, clock=clock, hive=UNBOUND) as desk:
         for _ in range(ROWS_AT_ONCE // 2 + 100):
             await desk.messages.send(an_actor("alice"), "operator", "note")
         await desk.store.write(lambda work: work.execute(update(tables.message).values(read_at=1)))
