@@ -30,7 +30,7 @@ def figures(scale: Scale, where: Path) -> list[Figure]:
 async def _provision(path: Path) -> tuple[float, float]:
     begun = time.perf_counter()
     async with running(config.load(path), with_agents=False, forge=ForgeClient) as run:
-        while run.forge.state == "starting":
+        while run.forge.state == "starting":  # noqa: ASYNC110 - nothing rings
             await asyncio.sleep(0.01)
         if run.forge.state != "ready":
             raise RuntimeError(f"The forge is {run.forge.state}: {run.forge.reason}")

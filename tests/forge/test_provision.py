@@ -4,6 +4,7 @@ import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from hyperhive.services.agents import Agents
 from hyperhive.services.forge import ALERT, ForgeDesk
 from hyperhive.store import Store, alerts
 from tests.builders import THREE, a_hive, a_store
-from tests.forge.memory import MemoryForge, down
+from tests.forge.memory import MemoryForge, World, down
 from tests.promises import promise
 
 pytestmark = pytest.mark.anyio
@@ -66,6 +67,7 @@ async def a_provisioner(
         agents = Agents(store, hive)
         await agents.declare(hive)
         desk, forge = ForgeDesk(store, "embedded"), MemoryForge()
+        port: Any = forge
         files = BoxFiles(HivePaths(hive.state_dir, hive.run_dir))
         seeded: list[str] = []
 
@@ -78,7 +80,7 @@ async def a_provisioner(
             store,
             agents,
             desk,
-            forge,
+            port,
             files,
             directory / "forge" / "token",
             agents_url=URL,
@@ -169,7 +171,7 @@ async def test_membership_follows_the_declaration_both_ways(tmp_path: Path) -> N
 
 async def test_who_may_not_create_repositories_is_in_a_team_that_may_not(tmp_path: Path) -> None:
     alice = {"forge": {"orgs": ["work"], "mayCreateRepositories": False}}
-    settings = {"hive": {"forge": {"orgs": {"work": {}}}}, "alice": alice}
+    settings: dict[str, Any] = {"hive": {"forge": {"orgs": {"work": {}}}}, "alice": alice}
     async with a_provisioner(tmp_path, **settings) as it:
         await it.provisioner.pass_once()
         shapes = {
@@ -199,9 +201,7 @@ async def test_a_forge_that_dies_at_any_call_is_provisioned_by_the_passes_after_
     async with a_provisioner(tmp_path) as it:
         for dies_at in range(1, 400):
             it.forge.world.calls.clear()
-            it.forge.world.fails = lambda name, last=dies_at: (
-                down(name) if len(it.forge.world.calls) >= last else None
-            )
+            it.forge.world.fails = partial(_down_from, it.forge.world, dies_at)
             if await it.provisioner._attempt():
                 break
         else:
@@ -242,3 +242,7 @@ async def test_a_token_that_somebody_has_voided_is_made_anew(tmp_path: Path) -> 
 def _holding(directory: Path, secret: str) -> list[Path]:
     files = [path for path in directory.rglob("*") if path.is_file()]
     return [path for path in files if secret.encode() in path.read_bytes()]
+
+
+def _down_from(world: World, last: int, name: str) -> Exception | None:
+    return down(name) if len(world.calls) >= last else None

@@ -52,11 +52,12 @@ class Followed:
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
         self.forge = MemoryForge()
+        port: Any = self.forge
         self.pulls = Pulls(desk.store, desk.agents)
         self.pushed: list[str] = []
         self.watcher = Watcher(
             desk.store,
-            self.forge,
+            port,
             self.pulls,
             lambda: "org-shared/docs",
             lambda: self.pushed.append("docs"),

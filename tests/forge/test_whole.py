@@ -204,6 +204,17 @@ async def test_a_rotated_token_works_at_once_and_the_old_one_never_again(
     await village.must("alice", "clone", "-q", "hive:org-shared/docs")
 
 
+async def test_a_token_of_the_administrators_that_is_missing_is_an_alert_and_no_end(
+    tmp_path: Path,
+) -> None:
+    forge = {"kind": "forgejo", "url": "http://127.0.0.1:1", "tokenFile": str(tmp_path / "none")}
+    hive = a_hive(tmp_path / "state", tmp_path / "run", hive={"forge": forge})
+    async with bootstrap.running(hive, with_agents=False, forge=ForgeClient) as run:
+        state = await run.snapshots.state()
+        assert state["forge"]["state"] == "unreachable"
+        assert "forge.tokenFile" in state["alerts"][0]["text"]
+
+
 async def test_the_next_server_finds_everything_and_serves_at_the_same_address(
     tmp_path: Path,
 ) -> None:

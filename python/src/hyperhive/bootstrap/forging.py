@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from hyperhive.bootstrap.declaring import Declaring
 from hyperhive.config import ForgeKind, Hive, RuntimeKind
 from hyperhive.domain import confinement
-from hyperhive.domain.errors import UnavailableError
+from hyperhive.domain.errors import HiveError, UnavailableError
 from hyperhive.domain.forge_port import Forge
 from hyperhive.domain.paths import HivePaths
 from hyperhive.forge.box_files import BoxFiles, Owner, mail_of
@@ -23,7 +24,13 @@ from hyperhive.forge.docs import DocsCheckout
 from hyperhive.forge.embedded.server import EmbeddedForge
 from hyperhive.forge.git import authorization
 from hyperhive.forge.hooks import HookApp, mark_of
-from hyperhive.forge.provision import Hooked, Provisioner, write_secret
+from hyperhive.forge.provision import (
+    FIRST_WAIT_SECONDS,
+    LONGEST_WAIT_SECONDS,
+    Hooked,
+    Provisioner,
+    write_secret,
+)
 from hyperhive.forge.seeding import seed
 from hyperhive.forge.wanted import SYSTEM_ACCOUNT
 from hyperhive.forge.watching import Watcher
@@ -40,6 +47,8 @@ LOOPBACK: Final = "127.0.0.1"
 
 Connect = Callable[[str, str], Forge]
 """Makes a client of an address and a token."""
+Start = Callable[[Coroutine[Any, Any, None], str], None]
+"""Runs something under a name until the hive stops."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +60,36 @@ class Forging:
     desk: ForgeDesk
     pulls: Pulls
     listeners: Listeners
+    declaring: Declaring
     user: User | None
 
-    async def begin(
-        self,
-        stack: AsyncExitStack,
-        start: Callable[[Coroutine[Any, Any, None], str], None],
-        connect: Connect,
-    ) -> Provisioner:
-        """Begin to keep the forge as it is declared; ``start`` runs what goes on until the end."""
+    async def begin(self, stack: AsyncExitStack, start: Start, connect: Connect) -> None:
+        """Begin to keep the forge as it is declared; ``start`` runs what goes on until the end.
+
+        What keeps it from beginning, such as a token that cannot be read, is an alert, and it is
+        tried again.
+        """
+        if not await self._tried(stack, start, connect):
+            start(self._retry(stack, start, connect), "forge begins")
+
+    async def _retry(self, stack: AsyncExitStack, start: Start, connect: Connect) -> None:
+        wait = FIRST_WAIT_SECONDS
+        while True:
+            await asyncio.sleep(wait)
+            if await self._tried(stack, start, connect):
+                return
+            wait = min(2 * wait, LONGEST_WAIT_SECONDS)
+
+    async def _tried(self, stack: AsyncExitStack, start: Start, connect: Connect) -> bool:
+        try:
+            await self._begin(stack, start, connect)
+        except (HiveError, OSError) as error:
+            said = f"The forge cannot be used: {error} Agents run without it meanwhile."
+            await self.desk.note("unreachable", said)
+            return False
+        return True
+
+    async def _begin(self, stack: AsyncExitStack, start: Start, connect: Connect) -> None:
         hive = self.agents.hive
         paths = HivePaths(hive.state_dir, hive.run_dir)
         own = hive.state_dir / "forge-accounts"
@@ -67,6 +97,8 @@ class Forging:
         forge = connect(url, token)
         stack.push_async_callback(forge.close)
         shown = (hive.forge.url or url).rstrip("/")
+        # Before any agent is told what to do: its prompt names the forge.
+        self.desk.url = shown
         docs = hive.forge.docs
         system_token = own / "token"
 
@@ -110,7 +142,7 @@ class Forging:
         start(provisioner.run(), "forge")
         start(checkout.run(), "docs")
         start(watcher.run(), "pull requests")
-        return provisioner
+        self.declaring.plan_forge = provisioner.preview
 
     async def _reach(self, stack: AsyncExitStack, hive: Hive) -> tuple[str, str]:
         """Give the forge's address and an administrator's token; serve the embedded one first."""

@@ -144,8 +144,8 @@ async def running(
     they go on and the next server finds them. Boxes that the host itself makes are run in any
     case, and without ``with_agents`` they go on. ``source`` is the declaration's file, which is
     read anew when it changes. ``forge`` makes a client of the forge; without it, or where none is
-    declared, the hive has no forge. Raises `ConflictError` when another server has the state directory,
-    `UnavailableError` when a socket or port cannot be had.
+    declared, the hive has no forge. Raises `ConflictError` when another server has the state
+    directory, `UnavailableError` when a socket or port cannot be had.
     """
     lock = await asyncio.to_thread(locked, hive.state_dir)
     async with contextlib.AsyncExitStack() as stack:
@@ -176,9 +176,15 @@ async def running(
         tasks.start(run.disk.run(), "disk")
         tasks.start(run.restarts.run(), "restarts")
         if forge is not None and run.forge.kind is not None:
-            begun = Forging(store, run.agents, run.forge, run.pulls, run.listeners, run.boxes.user)
-            provisioner = await begun.begin(stack, tasks.start, forge)
-            run.declaring.plan_forge = provisioner.preview
+            await Forging(
+                store,
+                run.agents,
+                run.forge,
+                run.pulls,
+                run.listeners,
+                run.declaring,
+                run.boxes.user,
+            ).begin(stack, tasks.start, forge)
         if with_agents or outlives_server(hive):
             where = run.url.removeprefix("http://")
             stop_agents = with_agents and stop_agents

@@ -165,11 +165,11 @@ class DocsCheckout:
         targets = await self._read(links)
         for path, target in targets.items():
             led = normpath(str(PurePosixPath(path).parent / os.fsdecode(target[:PATH_BYTES_MAX])))
-            blob = files.get(led)
-            if blob is None:
+            copied = files.get(led)
+            if copied is None:
                 left_out[path] = "a link that does not lead to a file of the repository"
             else:
-                files[path] = blob
+                files[path] = copied
         return Listed(files, left_out)
 
     async def _read(self, files: dict[str, str]) -> dict[str, bytes]:

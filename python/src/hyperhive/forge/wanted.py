@@ -49,12 +49,12 @@ def _orgs(hive: Hive, operator: str) -> dict[str, Organisation]:
         for team, declared in org.teams.items():
             members = frozenset(_account(member, hive, operator) for member in declared.members)
             teams[name][team] = Team(Access(declared.permission.value), members)
-    for org_name, members in _joined(hive).items():
+    for org_name, joined in _joined(hive).items():
         access = Access.READ if org_name == hive.forge.docs.org else Access.WRITE
         for team, may_create in ((MEMBERS, True), (CONTRIBUTORS, False)):
             chosen = {
                 name
-                for name in members
+                for name in joined
                 if hive.agents[name].forge.may_create_repositories is may_create
             }
             if chosen:

@@ -124,7 +124,7 @@ class Pulls:
         for name in self._recipients(asked, but={pull.author}):
             yield name, f"{pull.author} asks you to review {what}."
         if row is None and not pull.requested_reviewers:
-            told = {self._agents.roster.manager}
+            told = {self._agents.hive.manager_name}
             for name in self._recipients(told, but={pull.author}):
                 yield name, f"{pull.author} opened {what}; nobody is asked to review it."
         for comment in comments:
