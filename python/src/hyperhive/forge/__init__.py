@@ -1,1 +1,3 @@
-"""The only place that speaks to a forge: the client for any, and the forge that is part of the hive."""
+"""The only place that speaks to a forge: a client for any, one that is part of the hive, and what
+keeps it as declared and follows what happens on it.
+"""

@@ -11,6 +11,7 @@ from hyperhive.domain.events import Event, EventKind
 from hyperhive.domain.messages import MessageState
 from hyperhive.services import pacing
 from hyperhive.services.agents import Agents
+from hyperhive.services.forge import ForgeDesk
 from hyperhive.store import (
     Reading,
     Store,
@@ -36,9 +37,10 @@ FIGURES: Final = ("turns", "cost_usd", "tokens", "messages")
 class Snapshots:
     """What the operator sees."""
 
-    def __init__(self, store: Store, agents: Agents) -> None:
+    def __init__(self, store: Store, agents: Agents, forge: ForgeDesk | None = None) -> None:
         self._store = store
         self._agents = agents
+        self._forge = forge
         self.started_at = store.clock()
 
     async def begin(self) -> None:
@@ -91,6 +93,7 @@ class Snapshots:
             "messages": [messages.summary(row) for row in reversed(latest)],
             "dead": [messages.summary(row) for row in reversed(dead)],
             "approvals": approvals.in_sight(asking),
+            "forge": self._forge.shown(asking) if self._forge is not None else None,
             "questions": questions.shown_now(asking),
             "reminders": {
                 "counts": reminders.counts(asking),

@@ -19,6 +19,7 @@ from hyperhive.domain.errors import ForbiddenError
 from hyperhive.services.agents import Agents
 from hyperhive.services.approvals import Approvals
 from hyperhive.services.feed import Feed
+from hyperhive.services.forge import ForgeDesk
 from hyperhive.services.logins import Logins
 from hyperhive.services.messages import Messages
 from hyperhive.services.questions import Questions
@@ -61,6 +62,7 @@ class Services:
     questions: Questions
     approvals: Approvals
     reminders: Reminders
+    forge: ForgeDesk
 
 
 class State(Controller):
