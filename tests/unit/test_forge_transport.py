@@ -42,7 +42,7 @@ async def a_forge(*answers: bytes | None) -> AsyncIterator[tuple[ForgeClient, li
     port = server.sockets[0].getsockname()[1]
 
     def transport() -> Transport:
-        return Transport(read_seconds=0.3, budget_seconds=5, sleep=lambda _: None)
+        return Transport(read_seconds=1.5, budget_seconds=20, sleep=lambda _: None)
 
     client = ForgeClient(f"http://127.0.0.1:{port}", "token", transport=transport)
     try:
