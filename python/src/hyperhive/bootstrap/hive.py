@@ -42,6 +42,7 @@ from hyperhive.services.logins import Logins
 from hyperhive.services.message_threads import MessageThreads
 from hyperhive.services.messages import Messages
 from hyperhive.services.notices import Notices
+from hyperhive.services.permissions import WAIT_SECONDS, Permissions
 from hyperhive.services.questions import Questions
 from hyperhive.services.quotas import Quotas
 from hyperhive.services.recovery import Recovery
@@ -69,6 +70,7 @@ from hyperhive.surfaces.identity import AdminListener
 from hyperhive.surfaces.listeners import Listeners
 from hyperhive.surfaces.mcp.endpoint import McpEndpoint
 from hyperhive.surfaces.mcp.managing import Hands
+from hyperhive.surfaces.mcp.permissions import permission_tool
 from hyperhive.surfaces.mcp.server import McpServer
 from hyperhive.surfaces.mcp.spawning import spawning_tools
 from hyperhive.surfaces.mcp.tools import Toolbox
@@ -84,6 +86,7 @@ class Patience:
     stall: float = 60.0
     hello: float = 90.0
     look: float = 5.0
+    permission: float = WAIT_SECONDS
 
 
 @dataclass(slots=True)
@@ -102,6 +105,7 @@ class Running:
     snapshots: Snapshots
     control: Control
     approvals: Approvals
+    permissions: Permissions
     reminders: Reminders
     deliveries: Deliveries
     spawning: Spawning
@@ -280,6 +284,7 @@ async def _assemble(
         snapshots=snapshots,
         control=Control(store, agents, sessions),
         approvals=approvals,
+        permissions=Permissions(store, approvals, wait_seconds=waits.permission),
         reminders=reminders,
         deliveries=Deliveries(store, agents),
         spawning=spawning,
@@ -340,7 +345,7 @@ async def _surfaces(
         run.boxes.logs,
         run.boxes.refresh,
     )
-    run.toolbox.add(hands.tools())
+    run.toolbox.add((*hands.tools(), permission_tool(run.permissions)))
     mcp = McpServer(run.toolbox)
     await stack.enter_async_context(mcp.running())
     walls = Walls(run.store, run.boxes.specs, namespaces())

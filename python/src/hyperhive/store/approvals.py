@@ -77,6 +77,22 @@ def change(
     return _tell(work, kind, row.id, actor)
 
 
+def use(work: Writing, row: Row, actor: Actor) -> None:
+    """Note that what was said yes to is done now: the yes holds for nothing more."""
+    work.execute(update(tables.approval).where(_a.id == row.id).values(used_at=work.now))
+    _tell(work, EventKind.APPROVAL_CHANGED, row.id, actor)
+
+
+def latest_unused(asking: Asking, requester: str, digest: str) -> Row | None:
+    """Give the last request for exactly this whose yes, if there is one, was not used."""
+    return asking.execute(
+        select(tables.approval)
+        .where(_a.requester == requester, _a.digest == digest, _a.used_at.is_(None))
+        .order_by(_a.id.desc())
+        .limit(1)
+    ).first()
+
+
 def find(asking: Asking, number: int) -> Row | None:
     """Give one approval's row."""
     return asking.execute(select(tables.approval).where(_a.id == number)).first()
@@ -183,6 +199,7 @@ def summary(row: Row) -> dict[str, Any]:
         "closed_at": row.closed_at,
         "error": row.error,
         "result": None if row.result_json is None else json.loads(row.result_json),
+        "used_at": row.used_at,
     }
 
 
