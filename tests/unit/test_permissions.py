@@ -174,3 +174,32 @@ async def test_what_cannot_be_shown_whole_or_is_over_the_quota_is_denied_in_word
         for number in range(25):
             await ask(desk, f"rm {number}")
         assert "pending_approvals" in str(await ask(desk, "rm 25"))
+
+
+@promise("A10")
+async def test_a_yes_that_was_used_is_not_there_again_after_a_restore(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        await ask(desk)
+        await approve(desk, 1)
+        backup = await desk.store.backup()
+        assert await ask(desk) is None
+
+        await desk.store.restore(backup)
+
+        assert "approval 2 is pending" in str(await ask(desk))
+
+
+async def test_a_call_that_waits_while_a_backup_is_restored_takes_no_other_yes(
+    tmp_path: Path,
+) -> None:
+    async with a_desk(tmp_path) as desk:
+        backup = await desk.store.backup()
+        with asking(desk) as call:
+            number = await until_pending(desk)
+            await desk.store.restore(backup)
+            assert "approval 1 is pending" in str(await ask(desk, "rm -r new"))
+            assert number == 1
+            assert await asyncio.wait_for(call, BOUND_SECONDS) == (
+                "A backup of the hive was restored, and what you asked is not in it. "
+                "Try the same call again."
+            )

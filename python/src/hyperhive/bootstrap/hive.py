@@ -267,7 +267,7 @@ async def _assemble(
 
     async def settled() -> None:
         await recovery.start_over()
-        await carrying.start_over()
+        await carrying.settle()
         await snapshots.begin()
 
     vault.settled = settled

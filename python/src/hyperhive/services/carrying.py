@@ -88,19 +88,6 @@ class Carrying:
             else:
                 await self._end(approved, result_json, INTERRUPTED if result is None else None)
 
-    async def start_over(self) -> None:
-        """Settle what a restored backup says of approvals, once that is in place.
-
-        What it calls approved may have been carried out since it was made: nothing of it is run.
-        """
-
-        def job(work: Writing) -> None:
-            for row in rows.in_state(work, ApprovalState.APPROVED):
-                _begin(work, row.id)
-
-        await self._store.write(job)
-        await self.settle()
-
     async def approved(self) -> list[Approved]:
         """Give what waits to be carried out, oldest first."""
         found = await self._store.read(lambda asking: rows.in_state(asking, ApprovalState.APPROVED))

@@ -20,7 +20,7 @@ from hyperhive.domain.approvals import (
     digest_of,
     shown_text,
 )
-from hyperhive.domain.errors import HiveError, NotFoundError
+from hyperhive.domain.errors import ConflictError, HiveError, NotFoundError
 from hyperhive.domain.messages import fingerprint
 from hyperhive.services.approvals import Approvals
 from hyperhive.services.callers import Caller
@@ -145,16 +145,21 @@ class _Prompt:
                 row = _found(work, used["approval"])
                 self.used_at = row.used_at
                 return row
-        row = rows.latest_unused(work, self._actor.name, self._digest)
-        if row is None or not _still_counts(row, work.now):
+        last = rows.latest_unused(work, self._actor.name, self._digest)
+        if last is None or not _still_counts(last, work.now):
             self._number = self._approvals.add(work, self._actor, self._proposal)
         else:
-            self._number = row.id
+            self._number = last.id
         return self.again(work)
 
     def again(self, work: Writing) -> Row:
         """Look at it, and use its yes if there is one that nobody has used."""
         row = _found(work, self._number)
+        if (row.requester, row.digest) != (self._actor.name, self._digest):
+            raise ConflictError(
+                "A backup of the hive was restored, and what you asked is not in it.",
+                "Try the same call again.",
+            )
         if row.state not in _YES or row.used_at is not None:
             return row
         rows.use(work, row, self._actor)
