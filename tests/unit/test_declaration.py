@@ -371,6 +371,7 @@ EVERYTHING: dict[str, object] = {
                 "model": "large",
                 "fallbackModel": "small",
                 "extraArgs": ["--verbose"],
+                "permissionPrompts": "operator",
                 "turnLimitSeconds": 60,
             },
             "systemPrompt": "Be brief.",

@@ -516,3 +516,10 @@ def test_an_agents_wait_is_held_against_the_hives_longest() -> None:
         only_fault(with_alice(restart={"backoffSeconds": 700})).path
         == "agents.alice.restart.backoffMaxSeconds"
     )
+
+
+def test_only_claude_can_ask_the_operator_for_permissions() -> None:
+    driver = {"kind": "codex", "permissionPrompts": "operator"}
+    fault = only_fault(with_alice(driver=driver))
+    assert fault.path == "agents.alice.driver.permissionPrompts"
+    assert "Only the driver claude" in str(fault)
