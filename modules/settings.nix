@@ -87,6 +87,7 @@ let
         restart
         quotas
         retention
+        backups
         limits
         ;
       stateDir = toString cfg.stateDir;

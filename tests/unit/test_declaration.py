@@ -352,6 +352,7 @@ EVERYTHING: dict[str, object] = {
         "secretFile": "/etc/hive/secret",
         "hosts": ["Hive.example.org"],
         "forgeAccount": "boss",
+        "webhook": {"urlFile": "/etc/hive/webhook", "perMinute": 3, "withText": True},
     },
     "agents": {
         "queen": QUEEN,
@@ -446,6 +447,7 @@ EVERYTHING: dict[str, object] = {
         "rollout": {"drainSeconds": 0, "managerReadySeconds": 30, "atOnce": 2},
     },
     "retention": {"messagesDays": 7, "eventsDays": 7, "transcriptsDays": 3},
+    "backups": {"everyHours": 12, "keep": 3},
     "limits": {"spendPerDayUsd": 100},
     "manager": {"stateAccess": "read-write"},
 }
