@@ -451,6 +451,7 @@ EVERYTHING: dict[str, object] = {
         "rollout": {"drainSeconds": 0, "managerReadySeconds": 30, "atOnce": 2},
     },
     "retention": {"messagesDays": 7, "eventsDays": 7, "transcriptsDays": 3},
+    "backups": {"everyHours": 12, "keep": 3},
     "limits": {"spendPerDayUsd": 100},
     "manager": {"stateAccess": "read-write"},
 }
