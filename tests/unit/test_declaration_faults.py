@@ -462,7 +462,7 @@ def with_forge(**forge: Any) -> dict[str, Any]:
 def test_an_unknown_forge_is_told_the_kinds() -> None:
     fault = only_fault(with_forge(kind="gitlab"))
 
-    assert (fault.path, fault.remedy) == ("forge.kind", "Write one of: embedded, forgejo.")
+    assert (fault.path, fault.remedy) == ("forge.kind", "Write one of: embedded, forgejo, none.")
 
 
 def test_a_forgejo_without_address_and_token_is_two_faults() -> None:

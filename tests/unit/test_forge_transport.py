@@ -14,7 +14,7 @@ from tests.promises import promise
 
 pytestmark = pytest.mark.anyio
 
-GOOD = b'HTTP/1.1 200 OK\r\ncontent-length: 15\r\n\r\n{"version":"1"}'
+GOOD = b'HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 15\r\n\r\n{"version":"1"}'
 FAILED = b"HTTP/1.1 500 no\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 HALF = b'HTTP/1.1 200 OK\r\ncontent-length: 15\r\n\r\n{"ver'
 NONSENSE = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 7\r\n\r\n<html/>"
