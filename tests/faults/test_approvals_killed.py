@@ -2,7 +2,6 @@
 
 import json
 import random
-import signal
 import subprocess
 import threading
 import time
