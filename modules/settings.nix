@@ -88,6 +88,7 @@ let
         restart
         quotas
         retention
+        backups
         limits
         ;
       stateDir = toString cfg.stateDir;

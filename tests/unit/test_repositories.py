@@ -163,8 +163,11 @@ async def test_an_object_that_is_a_link_or_a_pipe_is_refused(shelf: Shelf, tmp_p
     place = shelf.proposed / ".git" / "objects" / new[:2] / new[2:]
     elsewhere = tmp_path / "object"
     place.rename(elsewhere)
-    for put in (lambda: place.symlink_to(elsewhere), lambda: os.mkfifo(place)):
-        put()
+    for kind in ("link", "pipe"):
+        if kind == "link":
+            place.symlink_to(elsewhere)
+        else:
+            os.mkfifo(place)
         with pytest.raises(InvalidError, match="no plain file"):
             await shelf.kept.pin("carol", new)
         place.unlink()
