@@ -43,6 +43,7 @@ class ForgeKind(StrEnum):
 
     EMBEDDED = "embedded"
     FORGEJO = "forgejo"
+    NONE = "none"
 
 
 class Permission(StrEnum):
@@ -154,7 +155,7 @@ class Forge(Table):
     kind: ForgeKind = Field(
         default=ForgeKind.EMBEDDED,
         description="`embedded` is part of the hive; `forgejo` is one that already runs and needs "
-        "`url` and `tokenFile`.",
+        "`url` and `tokenFile`; with `none` agents have no accounts and `/docs` stays empty.",
     )
     url: HttpUrl | None = Field(
         default=None, description="Where agents and hive reach it. The hive chooses if embedded."

@@ -10,11 +10,7 @@ from hyperhive.config.hive import Hive
 from hyperhive.config.shape import attribute
 from hyperhive.config.values import Table
 
-NOT_YET_USED: Final[Mapping[str, str]] = {
-    "operator.forgeAccount": "there is no forge yet",
-    "forge": "there is no forge yet",
-    "agents.*.forge": "there is no forge yet",
-}
+NOT_YET_USED: Final[Mapping[str, str]] = {}
 """Keys (``*`` is each agent) that do nothing yet, each with what holds instead."""
 
 

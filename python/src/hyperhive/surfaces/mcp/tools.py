@@ -204,7 +204,6 @@ class Toolbox:
         self.tools: dict[str, Tool] = {
             tool.name: tool
             for tool in (
-                *reminder_tools.tools(reminders),
                 Tool("recv", RECV, Recv, self._recv),
                 Tool("send", SEND, Send, self._send),
                 Tool("ack", ACK, Ack, self._ack),
@@ -228,6 +227,7 @@ class Toolbox:
                     self._message_status,
                     reads_only=True,
                 ),
+                *reminder_tools.tools(reminders),
             )
         }
 
