@@ -170,7 +170,7 @@ async def _all_delivered(hive: Declared, due_at: float) -> float:
     await asyncio.sleep(max(0.0, due_at - time.time()))
     with closing(sqlite3.connect(hive.state_dir / FILE_NAME)) as database:
         pending = "SELECT EXISTS (SELECT 1 FROM reminder WHERE state = 'pending')"
-        while database.execute(pending).fetchone()[0]:
+        while database.execute(pending).fetchone()[0]:  # noqa: ASYNC110 - another process's
             await asyncio.sleep(LOOK_SECONDS)
         counted = "SELECT max(delivered_at), sum(deliveries), count(*) FROM reminder"
         last, deliveries, count = database.execute(counted).fetchone()
