@@ -21,6 +21,7 @@ BARS = {
     "P2": "p2_writes",
     "P3": "p3_wakeups",
     "P4": "p4_all_to_all",
+    "P5": "p5_reminders",
     "P6": "p6_backlog",
     "P8": "p8_starts",
     "P9": "p9_memory",

@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 
 from hyperhive.domain.messages import MessageState
+from hyperhive.domain.reminders import ReminderState
 from hyperhive.store import (
     Writing,
     engine,
     events,
     messages,
+    reminders,
     request_keys,
     retention,
     turns,
@@ -23,6 +25,7 @@ pytestmark = pytest.mark.anyio
 
 QUEUED = "message USING INDEX ix_message_queued (recipient=? AND state=?)"
 QUEUED_ONLY = "message USING COVERING INDEX ix_message_queued (recipient=? AND state=?)"
+OPEN_REMINDERS = "reminder USING INDEX ix_reminder_open (closed_at=? AND agent=?"
 
 EXPECTED: dict[str, tuple[Callable[[Any], Any], set[str]]] = {
     "lease": (
@@ -91,6 +94,62 @@ EXPECTED: dict[str, tuple[Callable[[Any], Any], set[str]]] = {
         lambda asking: events.after(asking, 1, 10),
         {"SEARCH event USING INTEGER PRIMARY KEY (rowid>?)"},
     ),
+    "reminders that are due": (
+        lambda asking: reminders.due(asking, 50),
+        {"SEARCH reminder USING INDEX ix_reminder_due (state=? AND next_at<?)"},
+    ),
+    "when the next reminder is due": (
+        reminders.next_at,
+        {"SEARCH reminder USING COVERING INDEX ix_reminder_due (state=?)"},
+    ),
+    "a reminder": (
+        lambda asking: reminders.find(asking, 1),
+        {"SEARCH reminder USING INTEGER PRIMARY KEY (rowid=?)"},
+    ),
+    "texts in a file": (
+        lambda asking: reminders.text_written_to(asking, "alice", "x"),
+        {"SEARCH reminder USING INDEX ix_reminder_written (agent=? AND written=?)"},
+    ),
+    "how many reminders an agent has open": (
+        lambda asking: reminders.count_open(asking, "alice"),
+        {f"SEARCH {OPEN_REMINDERS.replace('INDEX', 'COVERING INDEX')} AND state=?)"},
+    ),
+    "how many reminders of an agent failed": (
+        lambda asking: reminders.count_failed(asking, "alice"),
+        {f"SEARCH {OPEN_REMINDERS.replace('INDEX', 'COVERING INDEX')} AND state=?)"},
+    ),
+    "an agent's next reminder": (
+        lambda asking: reminders.next_of(asking, "alice"),
+        {f"SEARCH {OPEN_REMINDERS} AND state=?)"},
+    ),
+    "an agent's open reminders": (
+        # At most as many as the quota allows: sorting them costs little.
+        lambda asking: reminders.open_of(asking, "alice"),
+        {f"SEARCH {OPEN_REMINDERS})", "USE TEMP B-TREE FOR ORDER BY"},
+    ),
+    "an agent's oldest open reminders": (
+        lambda asking: reminders.oldest_open(asking, "alice", 10),
+        {f"SEARCH {OPEN_REMINDERS})", "USE TEMP B-TREE FOR ORDER BY"},
+    ),
+    "reminders of the snapshot": (
+        reminders.standing,
+        {
+            "SEARCH reminder USING INDEX ix_reminder_due (state=?)",
+            "SEARCH reminder USING INDEX ix_reminder_failed (state=?)",
+        },
+    ),
+    "how many reminders there are": (
+        reminders.counts,
+        {"SEARCH reminder USING COVERING INDEX ix_reminder_open (closed_at=?)"},
+    ),
+    "reminders that failed": (
+        lambda asking: reminders.search(asking, before=9, limit=9, state=ReminderState.FAILED),
+        {"SEARCH reminder USING INDEX ix_reminder_failed (state=? AND id<?)"},
+    ),
+    "the reminders of an agent": (
+        lambda asking: reminders.search(asking, before=9, limit=9, agent="alice"),
+        {"SEARCH reminder USING INDEX ix_reminder_agent (agent=? AND id<?)"},
+    ),
     "a key": (
         lambda asking: request_keys.answer_to(asking, "alice", "k", "f"),
         {
@@ -111,7 +170,7 @@ class Explaining:
     def execute(self, statement: Any, values: Any = None) -> Any:
         connection = self._work.connection
         compiled = statement.compile(
-            dialect=connection.dialect, compile_kwargs={"literal_binds": False}
+            dialect=connection.dialect, compile_kwargs={"render_postcompile": True}
         )
         given = compiled.construct_params(values if isinstance(values, dict) else None)
         # Bound like in earnest: a plan made with the values would know more than the real one.
