@@ -60,13 +60,13 @@ async def test_a_push_that_breaks_off_leaves_the_repository_as_it_was(bench: Ben
     )  # fmt: skip
     place = bench.home / "state" / "forge"
     async with asyncio.timeout(20):
-        while not list(place.rglob("tmp_objdir*")) and git.returncode is None:
+        while not list(place.rglob("tmp_objdir*")) and git.returncode is None:  # noqa: ASYNC110 - the forge tells nobody
             await asyncio.sleep(0.005)
     if git.returncode is None:
         os.killpg(git.pid, 9)
     await git.wait()
     async with asyncio.timeout(20):
-        while list(place.rglob("tmp_objdir*")):
+        while list(place.rglob("tmp_objdir*")):  # noqa: ASYNC110 - the forge tells nobody
             await asyncio.sleep(0.01)
     if git.returncode != 0:
         assert await alice.git("ls-remote", "origin", cwd=work) == before

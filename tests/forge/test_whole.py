@@ -105,7 +105,8 @@ class Village:
 
 @asynccontextmanager
 async def a_village(directory: Path, run_dir: Path, **settings: Any) -> AsyncIterator[Village]:
-    hive = a_hive(directory, run_dir, **settings)
+    forge = {"kind": "embedded", **settings.pop("forge", {})}
+    hive = a_hive(directory, run_dir, hive={"forge": forge}, **settings)
     async with bootstrap.running(hive, with_agents=False, forge=ForgeClient) as run:
         await until(lambda: run.forge.state == "ready")
         yield Village(run, directory)
@@ -166,8 +167,7 @@ async def test_every_agent_reads_the_docs_and_only_the_manager_pushes(village: V
 
 async def test_nobody_reaches_what_is_not_theirs(tmp_path: Path) -> None:
     orgs = {"closed": {"teams": {"core": {"members": ["alice"]}}}}
-    declared = {"hive": {"forge": {"orgs": orgs}}}
-    async with a_village(tmp_path / "state", tmp_path / "run", **declared) as village:
+    async with a_village(tmp_path / "state", tmp_path / "run", forge={"orgs": orgs}) as village:
         root = village.run.hive.run_dir
         assert root == tmp_path / "run"
         owner = "/repos/closed/plan"

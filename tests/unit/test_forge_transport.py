@@ -14,10 +14,10 @@ from tests.promises import promise
 
 pytestmark = pytest.mark.anyio
 
-GOOD = b'HTTP/1.1 200 OK\r\ncontent-length: 15\r\n\r\n{"version":"1"}'
-FAILED = b"HTTP/1.1 500 no\r\ncontent-length: 0\r\n\r\n"
+GOOD = b'HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 15\r\n\r\n{"version":"1"}'
+FAILED = b"HTTP/1.1 500 no\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 HALF = b'HTTP/1.1 200 OK\r\ncontent-length: 15\r\n\r\n{"ver'
-NONSENSE = b"HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\n<html/>"
+NONSENSE = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 7\r\n\r\n<html/>"
 NEVER = b'HTTP/1.1 501 no\r\ncontent-length: 16\r\n\r\n{"message":"no"}'
 
 
@@ -42,7 +42,7 @@ async def a_forge(*answers: bytes | None) -> AsyncIterator[tuple[ForgeClient, li
     port = server.sockets[0].getsockname()[1]
 
     def transport() -> Transport:
-        return Transport(read_seconds=0.3, budget_seconds=5, sleep=lambda _: None)
+        return Transport(read_seconds=1.5, budget_seconds=20, sleep=lambda _: None)
 
     client = ForgeClient(f"http://127.0.0.1:{port}", "token", transport=transport)
     try:

@@ -25,6 +25,7 @@ DRIVER: Final[Mapping[str, Any]] = {
     "model": "opus",
     "fallbackModel": "sonnet",
     "extraArgs": ["--verbose"],
+    "permissionPrompts": "operator",
     "turnLimitSeconds": 60,
 }
 RESTART: Final[Mapping[str, Any]] = {

@@ -44,6 +44,7 @@ from hyperhive.services.logins import Logins
 from hyperhive.services.message_threads import MessageThreads
 from hyperhive.services.messages import Messages
 from hyperhive.services.notices import Notices
+from hyperhive.services.permissions import WAIT_SECONDS, Permissions
 from hyperhive.services.pulls import Pulls
 from hyperhive.services.questions import Questions
 from hyperhive.services.quotas import Quotas
@@ -72,6 +73,7 @@ from hyperhive.surfaces.identity import AdminListener
 from hyperhive.surfaces.listeners import Listeners
 from hyperhive.surfaces.mcp.endpoint import McpEndpoint
 from hyperhive.surfaces.mcp.managing import Hands
+from hyperhive.surfaces.mcp.permissions import permission_tool
 from hyperhive.surfaces.mcp.server import McpServer
 from hyperhive.surfaces.mcp.spawning import spawning_tools
 from hyperhive.surfaces.mcp.tools import Toolbox
@@ -87,6 +89,7 @@ class Patience:
     stall: float = 60.0
     hello: float = 90.0
     look: float = 5.0
+    permission: float = WAIT_SECONDS
 
 
 @dataclass(slots=True)
@@ -105,6 +108,7 @@ class Running:
     snapshots: Snapshots
     control: Control
     approvals: Approvals
+    permissions: Permissions
     reminders: Reminders
     deliveries: Deliveries
     spawning: Spawning
@@ -288,7 +292,7 @@ async def _assemble(
 
     async def settled() -> None:
         await recovery.start_over()
-        await carrying.start_over()
+        await carrying.settle()
         await snapshots.begin()
 
     vault.settled = settled
@@ -305,6 +309,7 @@ async def _assemble(
         snapshots=snapshots,
         control=Control(store, agents, sessions),
         approvals=approvals,
+        permissions=Permissions(store, approvals, wait_seconds=waits.permission),
         reminders=reminders,
         deliveries=Deliveries(store, agents),
         spawning=spawning,
@@ -368,7 +373,7 @@ async def _surfaces(
         run.boxes.logs,
         run.boxes.refresh,
     )
-    run.toolbox.add(hands.tools())
+    run.toolbox.add((*hands.tools(), permission_tool(run.permissions)))
     mcp = McpServer(run.toolbox)
     await stack.enter_async_context(mcp.running())
     walls = Walls(run.store, run.boxes.specs, namespaces())

@@ -2,7 +2,7 @@
 
 py-gitea keeps the address, the token and the session; each call runs in a thread, since it waits.
 Its own objects are not used: they log passwords, lose what a refusal says, and change their
-classes as they read (docs/decisions/0013-one-client-for-every-forge.md).
+classes as they read (docs/decisions/0014-one-client-for-every-forge.md).
 """
 
 import asyncio

@@ -55,8 +55,8 @@ class Transport(HTTPAdapter):
     def send(
         self,
         request: PreparedRequest,
-        stream: bool = False,  # noqa: FBT001, FBT002 - the signature of requests
-        timeout: Any = None,
+        stream: bool = False,  # noqa: ARG002, FBT001, FBT002 - the signature of requests
+        timeout: Any = None,  # noqa: ARG002 - the budget decides
         verify: Any = True,  # noqa: FBT002 - the signature of requests
         cert: Any = None,
         proxies: Any = None,
@@ -99,7 +99,7 @@ class Transport(HTTPAdapter):
         finally:
             response.close()
         response._content = body  # noqa: SLF001 - where requests keeps what was read
-        response._content_consumed = True  # type: ignore[attr-defined]  # noqa: SLF001
+        response._content_consumed = True  # noqa: SLF001
         if response.status_code in _FAILING:
             after = _seconds(response.headers.get("retry-after"))
             said = f"The forge fails ({response.status_code})."
@@ -143,9 +143,9 @@ def _whole(response: Response, until: float) -> bytes:
         parts.append(chunk)
     announced = response.headers.get("content-length", "")
     encoded = response.headers.get("content-encoding")
-    if announced.isdecimal() and encoded is None and response.request.method != "HEAD":
-        if size < int(announced):
-            raise exceptions.ChunkedEncodingError("the answer is cut short")
+    is_plain = announced.isdecimal() and encoded is None and response.request.method != "HEAD"
+    if is_plain and size < int(announced):
+        raise exceptions.ChunkedEncodingError("the answer is cut short")
     return b"".join(parts)
 
 

@@ -61,6 +61,7 @@ def briefing(hive: Hive, name: str, forge_url: str | None = None) -> dict[str, A
             "model": driver.model,
             "fallback_model": driver.fallback_model,
             "extra_args": list(driver.extra_args),
+            "permission_prompts": driver.permission_prompts.value,
             "turn_limit_seconds": driver.turn_limit_seconds,
             "tools": None if agent.driver_tools is None else list(agent.driver_tools),
             "mcp_servers": {

@@ -7,7 +7,7 @@ from sqlalchemy import delete, func, insert, select, update
 
 from hyperhive.domain.forge import OWNERS
 from hyperhive.store import forge_tables as tables
-from hyperhive.store.transaction import Asking, Row, Writing, dumps
+from hyperhive.store.transaction import Asking, Row, Writing, dumps, number_of
 
 _a, _t, _m, _k = tables.account.c, tables.team.c, tables.member.c, tables.token.c
 
@@ -43,7 +43,7 @@ def add(work: Writing, name: str, *, is_org: bool, **values: Any) -> int:
     row = {"key": name.lower(), "name": name, "is_org": is_org, "created_at": work.now, **values}
     full = {"full_name": "", "email": "", "description": "", "is_admin": False, "is_active": True}
     done = work.execute(insert(tables.account), {**full, **row})
-    return int(done.inserted_primary_key[0])
+    return number_of(done)
 
 
 def change(work: Writing, number: int, values: Mapping[str, Any]) -> None:
@@ -91,7 +91,7 @@ def add_token(
     """Keep a token."""
     row = {"account": account, "name": name, "hash": secret_hash, "last_eight": last}
     done = work.execute(insert(tables.token), {**row, "scopes_json": dumps(sorted(scopes))})
-    return int(done.inserted_primary_key[0])
+    return number_of(done)
 
 
 def remove_token(work: Writing, account: int, name: str) -> bool:
@@ -114,7 +114,7 @@ def team(asking: Asking, number: int) -> Row | None:
 def add_team(work: Writing, org: int, name: str, **values: Any) -> int:
     """Make a team and give its number."""
     row = {"org": org, "key": name.lower(), "name": name, "description": "", **values}
-    return int(work.execute(insert(tables.team), row).inserted_primary_key[0])
+    return number_of(work.execute(insert(tables.team), row))
 
 
 def change_team(work: Writing, number: int, values: Mapping[str, Any]) -> None:

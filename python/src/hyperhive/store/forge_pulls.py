@@ -7,7 +7,7 @@ from sqlalchemy import delete, func, insert, select, update
 
 from hyperhive.domain.forge import PullState, Verdict
 from hyperhive.store import forge_tables as tables
-from hyperhive.store.transaction import Asking, Row, Writing
+from hyperhive.store.transaction import Asking, Row, Writing, number_of
 
 _p, _r = tables.pull.c, tables.remark.c
 
@@ -61,7 +61,7 @@ def add_remark(work: Writing, pull: Row, author: str, verdict: str | None, body:
     row = {"pull": pull.id, "author": author, "verdict": verdict, "body": body, "at": work.now}
     done = work.execute(insert(tables.remark), {**row, "commit": pull.head_commit})
     change(work, pull.id, {})
-    return int(done.inserted_primary_key[0])
+    return number_of(done)
 
 
 def drop_request(work: Writing, pull: int, author: str) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import delete, func, insert, select, update
 
 from hyperhive.store import forge_tables as tables
-from hyperhive.store.transaction import Asking, Row, Writing, dumps
+from hyperhive.store.transaction import Asking, Row, Writing, dumps, number_of
 
 _r, _p, _h = tables.repository.c, tables.protection.c, tables.hook.c
 
@@ -36,7 +36,7 @@ def numbers(asking: Asking) -> frozenset[int]:
 def add(work: Writing, owner: int, name: str, **values: Any) -> int:
     """Make a repository and give its number."""
     row = {"owner": owner, "key": name.lower(), "name": name, "created_at": work.now, **values}
-    return int(work.execute(insert(tables.repository), row).inserted_primary_key[0])
+    return number_of(work.execute(insert(tables.repository), row))
 
 
 def change(work: Writing, number: int, values: Mapping[str, Any]) -> None:
@@ -105,7 +105,7 @@ def add_hook(
     """Add a webhook and give its number."""
     row = {"org": org, "url": url, "secret": secret, "active": active}
     done = work.execute(insert(tables.hook), {**row, "events_json": dumps(sorted(events))})
-    return int(done.inserted_primary_key[0])
+    return number_of(done)
 
 
 def change_hook(work: Writing, number: int, values: Mapping[str, Any]) -> None:

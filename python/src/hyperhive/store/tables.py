@@ -219,6 +219,7 @@ class ApprovalRow(SQLModel, table=True):
     closed_at: float | None = None
     error: str | None = Field(default=None, sa_type=Text)
     result_json: str | None = Field(default=None, sa_type=Text)
+    used_at: float | None = None
 
 
 class SpawnedRow(SQLModel, table=True):

@@ -36,7 +36,7 @@ class Accounts:
         cut, headers = paged(ask, found)
         return Answer([shapes.user(row) for row in cut], headers=headers)
 
-    async def user(self, ask: Ask, name: str) -> Answer:
+    async def user(self, ask: Ask, name: str) -> Answer:  # noqa: ARG002 - as every handler
         """Show a user."""
         return Answer(shapes.user(await self._store.read(lambda read: _user(read, name))))
 
@@ -88,7 +88,7 @@ class Accounts:
 
         return Answer(shapes.user(await self._store.write(job)))
 
-    async def delete_user(self, ask: Ask, name: str) -> Answer:
+    async def delete_user(self, ask: Ask, name: str) -> Answer:  # noqa: ARG002 - as every handler
         """Remove a user."""
 
         def job(work: Writing) -> None:

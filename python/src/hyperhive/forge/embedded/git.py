@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -133,10 +133,13 @@ class Git:
         async with self._making:
             if place.is_dir():
                 return
-            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            made = Path(tempfile.mkdtemp(prefix="new-", dir=self.root))
+            made = await asyncio.to_thread(self._fresh)
             await self._run(made, "init", "--quiet", "--bare", "--template=", "-b", branch, ".")
             made.rename(place)
+
+    def _fresh(self) -> Path:
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix="new-", dir=self.root))
 
     async def remove(self, repository: int) -> None:
         """Remove the repository."""
@@ -306,7 +309,5 @@ def ended(process: Process) -> Iterator[None]:
         yield
     finally:
         if process.returncode is None:
-            try:
+            with suppress(ProcessLookupError):
                 os.killpg(process.pid, 9)
-            except ProcessLookupError:
-                pass

@@ -153,12 +153,14 @@ class Repositories:
                     raise ForbiddenError(f"You may not make repositories in {held.name}.")
             elif not (ask.who.is_admin or held.id == ask.who.id):
                 raise ForbiddenError("That is not your account.")
-            elif held.repositories_max is not None:
-                if rows.count(work, held.id) >= held.repositories_max:
-                    raise ForbiddenError(
-                        f"{held.name} may own {held.repositories_max} repositories.",
-                        "Make it in an organisation.",
-                    )
+            elif (
+                held.repositories_max is not None
+                and rows.count(work, held.id) >= held.repositories_max
+            ):
+                raise ForbiddenError(
+                    f"{held.name} may own {held.repositories_max} repositories.",
+                    "Make it in an organisation.",
+                )
             if rows.find(work, held.id, name) is not None:
                 raise ConflictError("The repository with the same name already exists.")
             number = rows.add(

@@ -253,7 +253,7 @@ def _require_scope(scopes: frozenset[str], category: str, *, write: bool) -> Non
 
 
 async def _whole(receive: Any) -> bytes:
-    body = b""
+    body: bytes = b""
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
