@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from hyperhive.bootstrap.clockwork import ticking
+from hyperhive.domain.reminders import BATCH
 from hyperhive.scheduling.clockwork import Clockwork
 from hyperhive.services.chores import Chore, ChoreLoop, stopped
 from hyperhive.services.upkeep import BACKUP_REASON, Upkeep
 from hyperhive.store import Store, alerts
-from tests.builders import Desk, ManualClock, a_desk, a_store
+from tests.builders import Desk, ManualClock, a_desk, a_store, an_actor
 from tests.promises import promise
+from tests.store.holding import writer_held
 from tests.surfaces.hives import until
 
 pytestmark = pytest.mark.anyio
@@ -232,3 +235,28 @@ async def test_a_clock_that_was_wrong_for_a_while_makes_neither_many_copies_nor_
 async def test_no_copy_is_made_where_none_is_to_be_kept(tmp_path: Path) -> None:
     async with a_desk(tmp_path, hive={"backups": {"keep": 0}}) as desk:
         assert await looked(desk, Upkeep(desk.store, desk.messages)) is None
+
+
+@promise("W8")
+async def test_a_stop_finishes_the_batch_that_is_under_way_and_leaves_the_rest_for_later(
+    tmp_path: Path,
+) -> None:
+    clock = ManualClock()
+    free = {"quotas": {"reminderBurst": 1000, "pendingReminders": 1000}}
+    async with a_desk(tmp_path, clock=clock, hive=free) as desk:
+        for n in range(2 * BATCH):
+            await desk.reminders.remind(an_actor("alice"), f"text {n}", delay_seconds=60)
+        async with ticking(desk.store, (), desk.deliveries), writer_held(desk.store):
+            clock.advance(60)
+            desk.deliveries.wake()
+
+            async def is_queued() -> bool:
+                return not desk.store._writer._queue.empty()
+
+            await until(is_queued)
+            desk.deliveries.end()
+
+        counts = (await desk.reminders.page())["counts"]["alice"]
+        assert counts == {"pending": BATCH, "failed": 0}
+    async with a_desk(tmp_path, clock=clock, hive=free) as desk:
+        assert await desk.deliveries.deliver_due() == BATCH
