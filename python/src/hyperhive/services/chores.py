@@ -8,6 +8,7 @@ Stopping finishes what is under way, for a limited time.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +16,9 @@ from hyperhive.store import Store, alerts
 
 STOP_SECONDS: Final = 5.0
 """How long what is under way may still take when the hive stops."""
+
+UNRUNG: Final = 2.0
+"""After how many intervals without a ring it is done all the same."""
 
 _log = logging.getLogger(__name__)
 
@@ -53,9 +57,12 @@ class ChoreLoop:
         self._rung.set()
 
     async def run(self) -> None:
-        """Do it at each ring, until `end`; an error is told and ends nothing."""
+        """Do it at each ring, or when none comes for long, until `end`; an error ends nothing."""
         while True:
-            await self._rung.wait()
+            # Whoever rings keeps time by a clock that may be set back for hours.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(UNRUNG * self.chore.every_seconds):
+                    await self._rung.wait()
             self._rung.clear()
             if self._ending:
                 return

@@ -1,6 +1,7 @@
 """What has to be done again and again: leases, a new day, the secret, retention, backups."""
 
 import asyncio
+from pathlib import Path
 from typing import Final
 
 from hyperhive.config import Hive
@@ -75,10 +76,18 @@ class Upkeep:
         backups = self._messages.agents.hive.backups
         if not backups.keep:
             return
-        made = await asyncio.to_thread(self._store.backups, BACKUP_REASON)
-        since = self._store.clock() - made[-1].stat().st_mtime if made else None
-        if since is not None and 0 <= since < backups.every_hours * 3600:
+        made = await asyncio.to_thread(self._backups_made)
+        if made and self._store.clock() - made[-1][0] < backups.every_hours * 3600:
             return
-        newest = await self._store.backup(BACKUP_REASON)
-        for old in [*made, newest][: -backups.keep]:
+        await self._store.backup(BACKUP_REASON)
+        for _, old in made[: max(0, len(made) + 1 - backups.keep)]:
             await asyncio.to_thread(old.unlink, missing_ok=True)
+
+    def _backups_made(self) -> list[tuple[float, Path]]:
+        """Give times and paths of the backups, oldest first.
+
+        A time to come is of a clock that was wrong: it says nothing, and counts as long ago.
+        """
+        now = self._store.clock()
+        found = [(path.stat().st_mtime, path) for path in self._store.backups(BACKUP_REASON)]
+        return sorted((at if at <= now else 0.0, path) for at, path in found)
