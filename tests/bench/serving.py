@@ -12,7 +12,8 @@ from typing import Any
 from hyperhive import config
 from hyperhive.bootstrap import running
 from hyperhive.surfaces.mcp.calls import Call
-from hyperhive.surfaces.mcp.tools import Nothing, Tool
+from hyperhive.surfaces.mcp.tool import Tool
+from hyperhive.surfaces.mcp.tools import Nothing
 
 
 async def _noop(_call: Call, _given: Nothing) -> dict[str, Any]:

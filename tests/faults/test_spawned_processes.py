@@ -3,6 +3,7 @@
 import json
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,7 @@ async def test_a_spawned_agent_says_hello_gets_its_message_and_is_changed_by_a_c
         async with bootstrap.running(hive, with_agents=True) as run:
             admin = Operator(run.listeners.admin_socket)
 
-            async def decided(number: int) -> dict[str, object]:
+            async def decided(number: int) -> dict[str, Any]:
                 shown = await admin.get(f"/api/approvals/{number}")
                 await admin.post(f"/api/approvals/{number}/approve", {"digest": shown["digest"]})
 
@@ -45,7 +46,7 @@ async def test_a_spawned_agent_says_hello_gets_its_message_and_is_changed_by_a_c
             number = await admin.send("carol", "welcome")
 
             async def handled() -> bool:
-                return (await run.messages.show(number))["state"] == "acked"
+                return bool((await run.messages.show(number))["state"] == "acked")
 
             await until(handled)
 

@@ -7,6 +7,8 @@ import os
 import shutil
 import subprocess
 import zlib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -163,7 +165,11 @@ async def test_an_object_that_is_a_link_or_a_pipe_is_refused(shelf: Shelf, tmp_p
     place = shelf.proposed / ".git" / "objects" / new[:2] / new[2:]
     elsewhere = tmp_path / "object"
     place.rename(elsewhere)
-    for put in (lambda: place.symlink_to(elsewhere), lambda: os.mkfifo(place)):
+    puts: tuple[Callable[[], None], ...] = (
+        partial(place.symlink_to, elsewhere),
+        partial(os.mkfifo, place),
+    )
+    for put in puts:
         put()
         with pytest.raises(InvalidError, match="no plain file"):
             await shelf.kept.pin("carol", new)

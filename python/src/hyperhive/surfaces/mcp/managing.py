@@ -17,7 +17,8 @@ from hyperhive.services.control import Control
 from hyperhive.services.inputs import input_update
 from hyperhive.services.restarts import Restarts
 from hyperhive.surfaces.mcp.calls import Call
-from hyperhive.surfaces.mcp.tools import Arguments, Nothing, Tool
+from hyperhive.surfaces.mcp.tool import Arguments, Tool
+from hyperhive.surfaces.mcp.tools import Nothing
 
 DETAILS_CHARS_MAX: Final = 16 * 1024
 LINES_MAX: Final = 500

@@ -7,7 +7,7 @@ from pydantic import Field
 from hyperhive.services.deploying import Deploying
 from hyperhive.services.spawning import Spawning
 from hyperhive.surfaces.mcp.calls import Call
-from hyperhive.surfaces.mcp.tools import Arguments, Tool
+from hyperhive.surfaces.mcp.tool import Arguments, Tool
 
 
 class RequestSpawn(Arguments):
