@@ -96,6 +96,18 @@ let
       refuse them.
     '';
 
+    permissionPrompts =
+      unset
+        (types.enum [
+          "deny"
+          "operator"
+        ])
+        ''
+          What becomes of a call of the program's own tools that {option}`driverTools` does not cover: `deny` refuses it
+          with a reason and is the default, `operator` (`claude` only) asks you for an approval. The turn waits for you a
+          short while, and costs more for it.
+        '';
+
     turnLimitSeconds = tunable seconds 1800 ''
       A turn that takes longer is cancelled; its messages come back and count an attempt. A high limit lets a hung
       turn block the agent's inbox for that long.

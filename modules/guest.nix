@@ -130,6 +130,8 @@ in
           HYPERHIVE_STATE = state;
           HYPERHIVE_SHARED = "/shared";
           HYPERHIVE_DOCS = "/docs";
+          # Written by the server; the agent's own settings come after it, and win.
+          GIT_CONFIG_SYSTEM = "/run/hyperhive/gitconfig";
           HYPERHIVE_OPERATOR = "${shown operatorAddress}:${toString cfg.operator.port}";
         }
         // optionalAttrs (agent.credentials != { }) {

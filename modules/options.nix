@@ -20,6 +20,7 @@ let
     quotas
     tunable
     wait
+    whole
     ;
 
   port = types.ints.between 1 65535;
@@ -258,6 +259,16 @@ in
       messagesDays = tunable days 30 "Days that messages are kept after they were acked.";
       eventsDays = tunable days 30 "Days that events are kept; the page's history reaches so far.";
       transcriptsDays = tunable days 14 "Days that transcripts are kept; they take the most room.";
+    };
+
+    backups = {
+      everyHours = tunable count 24 ''
+        Hours between two copies that the hive makes of its database. What came since the last one is not in it.
+      '';
+      keep = tunable whole 7 ''
+        How many copies are kept, each as large as the database; 0 makes none. Those made by hand or before an upgrade are
+        kept beside them.
+      '';
     };
 
     limits.spendPerDayUsd = tunable dollars null ''

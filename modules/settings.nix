@@ -55,6 +55,7 @@ let
         kind
         model
         fallbackModel
+        permissionPrompts
         turnLimitSeconds
         ;
       # Interpolated, so that a Nix path becomes a file of the store, which every container sees.
@@ -87,6 +88,7 @@ let
         restart
         quotas
         retention
+        backups
         limits
         ;
       stateDir = toString cfg.stateDir;

@@ -93,6 +93,7 @@ in
     seconds
     tunable
     wait
+    whole
     ;
   agentBackoff = inherited backoff;
   agentQuotas = inherited quotas;

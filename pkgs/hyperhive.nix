@@ -18,7 +18,9 @@
   h11,
   litestar,
   mcp,
+  py-gitea,
   pydantic,
+  requests,
   sqlalchemy,
   sqlmodel,
   uvicorn,
@@ -47,7 +49,9 @@ let
       h11
       litestar
       mcp
+      py-gitea
       pydantic
+      requests
       sqlalchemy
       sqlmodel
       uvicorn

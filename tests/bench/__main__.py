@@ -26,6 +26,7 @@ BARS = {
     "P9": "p9_memory",
     "P12": "p12_idle",
     "STARTS": "starts",
+    "FORGE": "forge",
     "P10": "p10_demo",
 }
 NOT_SMALL = {"P10"}

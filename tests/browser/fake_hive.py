@@ -56,6 +56,9 @@ class FakeHive:
         self.streams = 0
         """Streams that are open now; changes are notified through the model's condition."""
         self.generation = 0
+        self.threads: list[Json] = []
+        self.audit: list[Json] = []
+        self.figures: Json = {"since": 0.0, "step_seconds": 1800.0, "agents": {}}
         handler = type("BoundHandler", (_Handler,), {"hive": self})
         self._server = _Server(("127.0.0.1", 0), handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
@@ -131,6 +134,43 @@ class _Handler(BaseHTTPRequestHandler):
                 self._json(200, model.older(before, int(query.get("limit", "50"))))
             case ["api", "messages", ident] if int(ident) in model.messages:
                 self._json(200, model.whole(int(ident)))
+            case ["api", "approvals", ident] if int(ident) in model.approvals:
+                number = int(ident)
+                self._json(200, {**model.approvals[number], "shown": model.shown_of[number]})
+            case ["api", "reminders"]:
+                self._json(200, {"reminders": self._reminders(query), "more": False})
+            case ["api", "reminders", ident] if int(ident) in model.reminders:
+                row = model.reminders[int(ident)]
+                self._json(200, {**row, "body": row["preview"]})
+            case ["api", "agents", name, "turns"] if name in model.agents:
+                rows = [row for row in model.turn_rows.values() if row["agent"] == name]
+                before = int(query.get("before", "1000000"))
+                found = [row for row in reversed(rows) if row["id"] < before]
+                limit = int(query["limit"])
+                self._json(200, {"turns": found[:limit], "more": len(found) > limit})
+            case ["api", "agents", name, "quotas"] if name in model.agents:
+                self._json(200, {"quotas": {"messages": {"limit": 120, "used": 3}}})
+            case ["api", "agents", name, "logs"] if name in model.agents:
+                self._json(200, {"lines": ["first", "last"]})
+            case ["api", "threads"]:
+                self._json(200, {"threads": self.hive.threads})
+            case ["api", "turns", turn, "stream"]:
+                self._transcript(int(turn), int(query["after"]))
+            case ["api", "turns", turn, "events"]:
+                lines = model.lines.get(int(turn), [])
+                found = [line for line in lines if line["n"] > int(query["after"])]
+                self._json(200, {"events": found, "more": False})
+            case ["api", "figures"]:
+                self._json(200, self.hive.figures)
+            case ["api", "health"]:
+                facts = {"status": "ok", "version": "0.1.0", "uptime_seconds": 3600.0}
+                self._json(200, {**facts, "agents": len(model.agents), "seq": model.seq})
+            case ["api", "disk"]:
+                self._json(200, {"total": 10**12, "free": 4 * 10**11, "agents": {"alice": 2**24}})
+            case ["api", "plan"]:
+                self._json(200, {"actions": [], "warnings": []})
+            case ["api", "audit"]:
+                self._json(200, {"entries": self.hive.audit, "more": False})
             case ["dashboard", "stream"]:
                 self._stream(int(query["after"]), query["epoch"])
             case _:
@@ -188,6 +228,24 @@ class _Handler(BaseHTTPRequestHandler):
                         "seq": model.seq,
                     },
                 )
+            case ["api", "approvals", ident, "approve"]:
+                self._approve(int(ident), body)
+            case ["api", "approvals", ident, ("deny" | "cancel") as verb]:
+                state = "denied" if verb == "deny" else "cancelled"
+                model.decide(int(ident), state, note=body.get("note"))
+                self._done(None, verb)
+            case ["api", "questions", ident, "answer"]:
+                model.close_question(int(ident), "answered", body["answer"])
+                self._done(None, "answer")
+            case ["api", "questions", ident, "cancel"]:
+                model.close_question(int(ident), "cancelled")
+                self._done(None, "cancel")
+            case ["api", "reminders", ident, ("cancel" | "retry") as verb]:
+                model.move_reminder(int(ident), "cancelled" if verb == "cancel" else "pending")
+                self._done(None, verb)
+            case ["api", "threads", _, _, "cancel"]:
+                self.hive.threads.clear()
+                self._done(None, "cancel")
             case ["api", "agents", name, verb] if name in model.agents:
                 self._agent(name, verb, body)
             case ["api", "hive", ("pause" | "resume") as verb]:
@@ -228,6 +286,63 @@ class _Handler(BaseHTTPRequestHandler):
     def _done(self, name: str | None, verb: str) -> None:
         self._json(200, {"agent": name, "did": verb, "seq": self.hive.model.seq})
 
+    def _approve(self, ident: int, body: Json) -> None:
+        model = self.hive.model
+        if body != {"digest": model.approvals[ident]["digest"]}:
+            told = {"detail": "It is not what you were shown.", "remedy": "Read it again."}
+            self._problem(409, {**told, "code": "conflict"})
+            return
+        model.decide(ident, "approved")
+        self._done(None, "approve")
+
+    def _reminders(self, query: dict[str, str]) -> list[Json]:
+        def matches(row: Json) -> bool:
+            return (
+                query.get("state") in (None, row["state"])
+                and query.get("agent") in (None, row["agent"])
+                and query.get("text", "") in row["preview"]
+            )
+
+        return [row for row in self.hive.model.reminders.values() if matches(row)]
+
+    def _transcript(self, turn: int, after: int) -> None:
+        """Stream a turn's lines as they are written, until it has ended."""
+        hive = self.hive
+        self._begin_stream()
+        generation = hive.generation
+        try:
+            while hive.generation == generation:
+                fresh, is_over = self._lines(turn, after, generation)
+                if fresh:
+                    after = fresh[-1]["n"]
+                    self._say("lines", {"events": fresh})
+                elif is_over:
+                    self._say("end", {"turn": turn})
+                    return
+        except (BrokenPipeError, ConnectionResetError):
+            return
+
+    def _lines(self, turn: int, after: int, generation: int) -> tuple[list[Json], bool]:
+        """Wait for lines after a position, or for the turn's end; say whether it has ended."""
+        hive, model = self.hive, self.hive.model
+        row = model.turn_rows[turn]
+        with model.changed:
+            model.changed.wait_for(
+                lambda: bool(
+                    model.lines.get(turn, [])[after + 1 :]
+                    or row["ended_at"]
+                    or hive.generation != generation
+                )
+            )
+            return model.lines.get(turn, [])[after + 1 :], row["ended_at"] is not None
+
+    def _begin_stream(self) -> None:
+        self.send_response(200)
+        self.send_header("content-type", "text/event-stream")
+        self.send_header("connection", "close")
+        self.end_headers()
+        self.close_connection = True
+
     def _login(self, body: Json) -> None:
         if body != {"secret": SECRET}:
             self._problem(
@@ -253,11 +368,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _stream(self, after: int, epoch: str) -> None:
         hive, model = self.hive, self.hive.model
-        self.send_response(200)
-        self.send_header("content-type", "text/event-stream")
-        self.send_header("connection", "close")
-        self.end_headers()
-        self.close_connection = True
+        self._begin_stream()
         with model.changed:
             generation = hive.generation
             hive.streams += 1

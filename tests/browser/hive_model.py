@@ -32,6 +32,14 @@ class HiveModel:
     rollout: Json | None = None
     spent: float = 0.0
     events: list[Json] = field(default_factory=list)
+    questions: dict[int, Json] = field(default_factory=dict)
+    approvals: dict[int, Json] = field(default_factory=dict)
+    shown_of: dict[int, Json] = field(default_factory=dict)
+    reminders: dict[int, Json] = field(default_factory=dict)
+    forge: Json | None = None
+    pulls: dict[int, Json] = field(default_factory=dict)
+    turn_rows: dict[int, Json] = field(default_factory=dict)
+    lines: dict[int, list[Json]] = field(default_factory=dict)
     trimmed_to: int = 0
     changed: threading.Condition = field(default_factory=threading.Condition)
     turns: int = 0
@@ -71,6 +79,10 @@ class HiveModel:
                 },
                 "alerts": [dict(alert) for alert in self.alerts.values()],
                 "tombstones": [dict(stone) for stone in self.tombstones.values()],
+                "questions": open_and_closed(self.questions),
+                "approvals": open_and_closed(self.approvals),
+                "reminders": self.reminding(),
+                "forge": self.forge and {**self.forge, "pull_requests": list(self.pulls.values())},
             }
 
     def agent(self, name: str) -> Json:
@@ -93,6 +105,119 @@ class HiveModel:
             rows = [m for i, m in self.messages.items() if before is None or i < before]
             page = [shown(m) for m in reversed(rows[-limit:])]
             return {"messages": page, "more": len(rows) > limit}
+
+    def reminding(self) -> Json:
+        """Give the reminders that a page begins with, and how many of each agent there are."""
+        counts: dict[str, Json] = {}
+        for row in self.reminders.values():
+            if row["state"] in ("pending", "failed"):
+                mine = counts.setdefault(row["agent"], {"pending": 0, "failed": 0})
+                mine[row["state"]] += 1
+        held = [r for r in self.reminders.values() if r["state"] in ("pending", "failed")]
+        return {"counts": counts, "rows": [dict(row) for row in held]}
+
+    # What is decided
+
+    def ask(self, asker: str, question: str, target: str = OPERATOR, **facts: Any) -> int:
+        """Let an agent ask."""
+        with self.changed:
+            ident = len(self.questions) + 1
+            row = {
+                "id": ident, "asker": asker, "target": target, "question": question,
+                "options": [], "multi": False, "state": "open", "at": self.clock(),
+                "expires_at": None, "answer": None, "answerer": None, "answered_at": None,
+                "late": False, "closed_at": None, **facts,
+            }  # fmt: skip
+            self.questions[ident] = row
+            self._told("question", "added", row, target, asker)
+            return ident
+
+    def close_question(self, ident: int, state: str, answer: Any = None) -> None:
+        """Answer a question, or end it without an answer."""
+        with self.changed:
+            at = self.clock()
+            told = {"answer": answer, "answerer": OPERATOR, "answered_at": at}
+            row = self.questions[ident]
+            row.update(state=state, closed_at=at, **(told if state == "answered" else {}))
+            self._told("question", state, row, row["asker"], OPERATOR)
+
+    def propose(
+        self,
+        requester: str,
+        title: str,
+        kind: str = "action",
+        shown: Json | None = None,
+        **facts: Any,
+    ) -> int:
+        """Let an agent ask for a yes; ``shown`` is what the operator is shown."""
+        with self.changed:
+            ident = len(self.approvals) + 1
+            row = {
+                "id": ident, "kind": kind, "requester": requester, "agent": None, "title": title,
+                "digest": f"digest-{ident}", "state": "pending", "at": self.clock(),
+                "expires_at": None, "decided_at": None, "decided_by": None, "note": None,
+                "started_at": None, "closed_at": None, "error": None, "result": None, **facts,
+            }  # fmt: skip
+            self.approvals[ident] = row
+            self.shown_of[ident] = {"title": title, **(shown or {})}
+            self._told("approval", "added", row, requester, requester)
+            return ident
+
+    def decide(self, ident: int, state: str, **facts: Any) -> None:
+        """Move an approval on; what is over says since when."""
+        with self.changed:
+            over = state in ("done", "failed", "denied", "cancelled")
+            row = self.approvals[ident]
+            row.update(state=state, decided_by=OPERATOR, **facts)
+            row["closed_at"] = self.clock() if over else None
+            self._told("approval", "resolved" if over else "changed", row, row["requester"])
+
+    def remind(self, agent: str, text: str, **facts: Any) -> int:
+        """Let an agent be reminded later."""
+        with self.changed:
+            ident, at = len(self.reminders) + 1, self.clock()
+            row = {
+                "id": ident, "agent": agent, "state": "pending", "preview": text[:PREVIEW],
+                "bytes": len(text.encode()), "at": at, "due_at": at + 600, "next_at": at + 600,
+                "file_path": None, "repeat_every_seconds": None, "attempts": 0,
+                "last_error": None, "late": False, "deliveries": 0, "delivered_at": None,
+                "message": None, "closed_at": None, **facts,
+            }  # fmt: skip
+            self.reminders[ident] = row
+            self._told("reminder", "added", row, agent, agent)
+            return ident
+
+    def move_reminder(self, ident: int, state: str, **facts: Any) -> None:
+        """Deliver, fail, cancel or retry a reminder."""
+        with self.changed:
+            row = self.reminders[ident]
+            step = "changed" if state == "pending" else state
+            row.update(state=state, closed_at=None if state == "pending" else self.clock(), **facts)
+            self._told("reminder", step, row, row["agent"])
+
+    def set_forge(self, **facts: Any) -> None:
+        """Say how the forge is; there is one from then on."""
+        with self.changed:
+            self.forge = {"kind": "embedded", "url": "http://forge/", "state": "up", **facts}
+            self._emit("forge_changed", None, dict(self.forge))
+
+    def set_pull(self, ident: int, **facts: Any) -> None:
+        """Open or change a pull request."""
+        with self.changed:
+            blank = {"id": ident, "repository": "org/docs", "number": ident, "state": "open"}
+            row = {**(self.pulls.get(ident) or blank), "updated_at": self.clock(), **facts}
+            self.pulls[ident] = row
+            self._emit("pull_request_changed", None, {"pull_request": dict(row)})
+
+    def write_line(self, turn: int, kind: str, **data: Any) -> None:
+        """Add a line to a turn's transcript; it is no event."""
+        with self.changed:
+            lines = self.lines.setdefault(turn, [])
+            lines.append({"n": len(lines), "at": self.clock(), "kind": kind, "data": data})
+            self.changed.notify_all()
+
+    def _told(self, noun: str, step: str, row: Json, agent: str, actor: str = "system") -> None:
+        self._emit(f"{noun}_{step}", agent, {noun: dict(row)}, actor=actor)
 
     # What happens
 
@@ -249,6 +374,11 @@ class HiveModel:
             self.turns += 1
             turn = {"id": self.turns, "started_at": self.clock()}
             self.agents[name]["turn"] = turn
+            self.turn_rows[self.turns] = {
+                **turn, "agent": name, "kind": "work", "model": None, "ended_at": None,
+                "outcome": None, "error": None, "usage": {}, "context_tokens": None,
+                "tools": {}, "messages": messages or [],
+            }  # fmt: skip
             self._emit("turn_started", name, {**turn, "messages": messages or []}, actor=name)
             return self.turns
 
@@ -272,6 +402,7 @@ class HiveModel:
                 self.agents[name]["context"] = context
                 self._emit("agent_context_changed", name, {"context": context})
             told = {**ended, "usage": usage, "tools": {}}
+            self.turn_rows[turn["id"]].update(ended, usage=usage or {})
             self._emit("turn_ended", name, told, actor=name)
 
     def send(self, sender: str, to: str, body: str, **facts: Any) -> int:
@@ -389,6 +520,15 @@ class HiveModel:
         event = {"seq": self.seq + 1, "at": moment, "kind": kind, "agent": agent, "actor": actor}
         self.events.append({**event, "data": data})
         self.changed.notify_all()
+
+
+def open_and_closed(rows: dict[int, Json]) -> list[Json]:
+    """Give all that are open, and the 50 that were closed last."""
+    closed = [row for row in rows.values() if row["closed_at"] is not None]
+    closed.sort(key=lambda row: (row["closed_at"], row["id"]))
+    kept = {row["id"] for row in closed[-50:]}
+    found = (row for row in rows.values() if row["closed_at"] is None or row["id"] in kept)
+    return [dict(row) for row in found]
 
 
 def shown(row: Json) -> Json:

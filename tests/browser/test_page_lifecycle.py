@@ -265,14 +265,14 @@ def test_an_agent_that_comes_back_is_no_tombstone(live: Page, hive: FakeHive) ->
 
 
 def test_the_whole_hive_is_paused_and_resumed(live: Page, hive: FakeHive) -> None:
-    button(live.locator("#hive-controls"), "Pause all").click()
+    button(live.locator("#hive-pause"), "Pause all").click()
     expect(live.locator("#hive-paused")).to_contain_text("paused by the operator")
     expect(button(live.locator("#hive-paused"), "Resume all")).to_be_focused()
 
     live.keyboard.press("Enter")
 
     expect(live.locator("#hive-paused")).to_be_hidden()
-    expect(button(live.locator("#hive-controls"), "Pause all")).to_be_focused()
+    expect(button(live.locator("#hive-pause"), "Pause all")).to_be_focused()
 
 
 def test_a_pause_that_ends_by_itself_offers_no_resume(live: Page, hive: FakeHive) -> None:

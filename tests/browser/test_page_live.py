@@ -129,6 +129,7 @@ def test_a_page_without_a_connection_says_since_when_it_is_stale(
 
 
 def test_a_stream_that_falls_silent_is_replaced(page: Page, hive: FakeHive) -> None:
+    page.add_init_script("delete globalThis.SharedWorker")
     page.clock.install()
     page.goto(hive.url)
     page.locator("#connection.is-live").wait_for()

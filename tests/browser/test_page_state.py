@@ -27,6 +27,12 @@ FOLD = """async ({start, events, window}) => {
     unread: state.operator.unread,
     alerts: Object.fromEntries(state.alerts),
     tombstones: Object.fromEntries(state.tombstones),
+    questions: [...state.questions.values()],
+    approvals: [...state.approvals.values()],
+    reminding: Object.fromEntries(state.reminders.counts),
+    reminders: Object.fromEntries(state.reminders.rows),
+    forge: state.forge && {...state.forge.facts},
+    pulls: Object.fromEntries(state.forge?.pulls ?? []),
   });
   let state = fromSnapshot(start);
   return [project(state), ...events.map((event) => project((state = apply(state, event))))];
@@ -35,6 +41,7 @@ FOLD = """async ({start, events, window}) => {
 
 def project(snapshot: Json) -> Json:
     """Give what a snapshot says, in the form that ``FOLD`` gives."""
+    forge = snapshot["forge"]
     return {
         "seq": snapshot["seq"],
         "hive": {**snapshot["hive"], "stopping": False},
@@ -44,6 +51,12 @@ def project(snapshot: Json) -> Json:
         "unread": snapshot["operator"]["unread"],
         "alerts": {alert["key"]: alert for alert in snapshot["alerts"]},
         "tombstones": {stone["name"]: stone for stone in snapshot["tombstones"]},
+        "questions": snapshot["questions"],
+        "approvals": snapshot["approvals"],
+        "reminding": snapshot["reminders"]["counts"],
+        "reminders": {str(row["id"]): row for row in snapshot["reminders"]["rows"]},
+        "forge": {k: v for k, v in (forge or {}).items() if k != "pull_requests"} or None,
+        "pulls": {str(pull["id"]): pull for pull in (forge or {}).get("pull_requests", [])},
     }
 
 
@@ -70,6 +83,7 @@ def possible_steps(model: HiveModel, chance: random.Random) -> list[Callable[[],
         lambda: model.raise_alert(chance.choice("xyz"), "look"),
     ]
     steps.extend(lifecycle_steps(model, chance, name))
+    steps.extend(deciding_steps(model, chance, name))
     if model.agents[name]["turn"]:
         context = chance.choice([None, {"tokens": chance.randrange(999), "window": 1000}])
         cost = chance.choice([None, 0.25])
@@ -116,6 +130,35 @@ def lifecycle_steps(
         steps.append(model.end_rollout)
     if "carol" in model.tombstones:
         steps.append(lambda: model.purge("carol"))
+    return steps
+
+
+def deciding_steps(
+    model: HiveModel, chance: random.Random, name: str
+) -> list[Callable[[], object]]:
+    """Give what may be asked, decided, reminded of, and happen at the forge."""
+    steps: list[Callable[[], object]] = [
+        lambda: model.ask(name, "which?", chance.choice([OPERATOR, "bob"]), options=["a", "b"]),
+        lambda: model.propose(name, "may I?"),
+        lambda: model.remind(name, "look again"),
+        lambda: model.set_forge(state=chance.choice(["up", "down"])),
+    ]
+    if model.forge:
+        number = chance.randrange(1, 5)
+        steps.append(lambda: model.set_pull(number, state="open", title=chance.choice("xy")))
+    for ident, row in model.questions.items():
+        if row["state"] == "open":
+            state = chance.choice(["answered", "cancelled", "expired"])
+            steps.append(partial(model.close_question, ident, state, "a"))
+    for ident, row in model.approvals.items():
+        if row["closed_at"] is None:
+            steps.append(
+                partial(model.decide, ident, chance.choice(["approved", "done", "denied"]))
+            )
+    for ident, row in model.reminders.items():
+        if row["state"] in ("pending", "failed"):
+            state = chance.choice(["delivered", "failed", "cancelled", "pending"])
+            steps.append(partial(model.move_reminder, ident, state))
     return steps
 
 

@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,8 @@ from typing import Any, Final
 
 from hyperhive import config
 from hyperhive.bootstrap import Running, box_specs, running
+from hyperhive.bootstrap.hive import Patience
+from hyperhive.client import OperatorClient
 from hyperhive.demo.model.script import parse_script
 from hyperhive.demo.model.server import ScriptedModel, scripted_model
 from hyperhive.domain.actors import THE_OPERATOR
@@ -37,6 +39,7 @@ role = "manager"
 driver = {{ kind = "command", command = ["true"] }}
 [agents.alice]
 systemPrompt = "You are the one who is tested."
+{agent}
 [agents.alice.extraMcpServers]
 {servers}
 [agents.alice.driver]
@@ -103,6 +106,25 @@ class Stage:
         sent = await self.run.messages.send(THE_OPERATOR, "alice", body)
         number: int = sent["id"]
         return number
+
+    async def operator(self, do: Callable[[OperatorClient], dict[str, Any]]) -> dict[str, Any]:
+        """Do one thing as the operator, over the API."""
+
+        def call() -> dict[str, Any]:
+            with OperatorClient(self.run.listeners.admin_socket) as client:
+                return do(client)
+
+        return await asyncio.to_thread(call)
+
+    async def approval(self) -> dict[str, Any]:
+        """Wait until alice has asked the operator for a yes."""
+
+        async def look() -> dict[str, Any] | None:
+            found = (await self.run.approvals.listing())["approvals"]
+            return found[0] if found else None
+
+        asked: dict[str, Any] = await self._until(look, "an approval was asked for")
+        return asked
 
     async def resume(self) -> None:
         """Let alice go on at once, as the operator can after a rate limit."""
@@ -177,10 +199,13 @@ async def stage(
     *,
     credentials: Mapping[str, str] | None = None,
     servers: str = "",
+    agent: str = "",
+    patience: Patience | None = None,
 ) -> AsyncIterator[Stage]:
     """Set up a hive and a model; ``{url}`` in a value of either stands for the model's address.
 
-    ``servers`` are lines of TOML that declare further MCP servers.
+    ``servers`` are lines of TOML that declare further MCP servers, ``agent`` what else is declared
+    of alice.
     """
     # Short, because the path of a socket has room for 107 bytes.
     directory = Path(tempfile.mkdtemp(prefix="hh-"))
@@ -190,10 +215,10 @@ async def stage(
             lines = "\n".join(f"{key} = {json.dumps(value)}" for key, value in values.items())
             declared = directory / "hive.toml"
             declared.write_text(
-                _DECLARATION.format(directory=directory, driver=lines, servers=servers)
+                _DECLARATION.format(directory=directory, driver=lines, servers=servers, agent=agent)
             )
             hive = config.load(declared)
-            async with running(hive, with_agents=False) as run:
+            async with running(hive, with_agents=False, patience=patience) as run:
                 box = box_environment(hive, directory, credentials or {})
                 box |= {name: value.format(url=model.url) for name, value in variables.items()}
                 played = Stage(run, model, directory, box)

@@ -1,5 +1,6 @@
 """The real Claude Code in a hive, against a scripted model."""
 
+import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -7,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from hyperhive.bootstrap.hive import Patience
 from hyperhive.harness.drivers.claude import COMPETING_TOOLS
 from tests.clients.scripts import ANSWER, HANG, WORK, refusal
-from tests.clients.stages import Stage, command_lines, stage
+from tests.clients.stages import WAIT_SECONDS, Stage, command_lines, stage
 
 pytestmark = [pytest.mark.anyio, pytest.mark.xdist_group("clients")]
 
@@ -22,13 +24,22 @@ def play(claude_program: Path) -> Play:
     """A stage whose model plays a script, and then answers well."""
 
     def set_up(
-        script: str, *, retries: int = 1, key: str | None = KEY, servers: str = "", **driver: Any
+        script: str,
+        *,
+        retries: int = 1,
+        key: str | None = KEY,
+        servers: str = "",
+        agent: str = "",
+        patience: float | None = None,
+        **driver: Any,
     ) -> Any:
         return stage(
             script + ANSWER,
             {"kind": "claude", "command": [str(claude_program)], **driver},
             {"ANTHROPIC_BASE_URL": "{url}", "CLAUDE_CODE_MAX_RETRIES": str(retries)},
             servers=servers,
+            agent=agent,
+            patience=None if patience is None else Patience(permission=patience),
             credentials={} if key is None else {"ANTHROPIC_API_KEY": key},
         )
 
@@ -148,6 +159,68 @@ answer = [ { use = "Bash", args = { command = "echo made > made.txt", descriptio
         turn = await hive.turn()
         assert turn["outcome"] == "ok"
         assert (Path(hive.environment["HYPERHIVE_STATE"]) / "made.txt").read_text() == "made\n"
+
+
+@pytest.mark.parametrize("says_yes", [True, False])
+async def test_a_call_that_is_not_allowed_waits_for_the_operator(
+    play: Play, says_yes: bool
+) -> None:
+    script = """
+[[rule]]
+on = { prompt_contains = "make" }
+answer = [ { use = "Bash", args = { command = "touch made.txt", description = "make" } } ]
+"""
+    async with play(
+        script, agent='driverTools = ["Bash(git *)"]', permissionPrompts="operator"
+    ) as hive:
+        await hive.send("make it")
+        number = (await hive.approval())["id"]
+        shown = await hive.operator(lambda client: client.approval(number))
+        assert shown["shown"]["payload"]["tool"] == "Bash"
+        assert shown["shown"]["payload"]["input"]["command"] == "touch made.txt"
+        await hive.operator(
+            lambda client: (
+                client.approve(number, shown["digest"])
+                if says_yes
+                else client.deny(number, "not on a Friday")
+            )
+        )
+        turn = await hive.turn()
+        result = (await hive.transcript(turn, "tool_result"))[0]
+        made = (Path(hive.environment["HYPERHIVE_STATE"]) / "made.txt").exists()
+        assert (turn["outcome"], made, result["is_error"]) == ("ok", says_yes, not says_yes)
+        assert ("not on a Friday" in result["result"]) is not says_yes
+        assert "mcp__hyperhive__permission_prompt" not in hive.model.requests[0].conversation.tools
+
+
+async def test_a_call_that_nobody_decides_is_denied_for_now_and_allowed_when_tried_again(
+    play: Play,
+) -> None:
+    script = """
+[[rule]]
+on = { prompt_contains = "make" }
+answer = [ { use = "Bash", args = { command = "touch made.txt", description = "make" } } ]
+"""
+    async with play(
+        script,
+        agent='driverTools = ["Bash(git *)"]',
+        patience=0.2,
+        permissionPrompts="operator",
+    ) as hive:
+        await hive.send("make it")
+        first = await hive.turn()
+        result = (await hive.transcript(first, "tool_result"))[0]
+        assert "approval 1 is pending" in result["result"]
+        shown = await hive.operator(lambda client: client.approval(1))
+        await hive.operator(lambda client: client.approve(1, shown["digest"]))
+        # The decision's own message begins another turn; the model is asked there, too.
+        await hive.send("make it now")
+        async with asyncio.timeout(WAIT_SECONDS):
+            with hive.run.store.bus.watch() as watch:
+                while (await hive.run.approvals.show(1))["used_at"] is None:
+                    await watch.wait()
+        await hive.turns(2)
+        assert (Path(hive.environment["HYPERHIVE_STATE"]) / "made.txt").exists()
 
 
 async def test_a_further_server_that_does_not_come_up_is_an_alert(play: Play) -> None:

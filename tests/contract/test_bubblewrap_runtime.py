@@ -97,6 +97,7 @@ async def test_the_paths_of_a_box_are_the_same_for_every_agent(boxes: Boxes) -> 
         "HYPERHIVE_AGENTS": "/agents",
         "HYPERHIVE_DOCS": "/docs",
         "HYPERHIVE_SHARED": "/shared",
+        "GIT_CONFIG_SYSTEM": "/run/hyperhive/gitconfig",
         "HYPERHIVE_SOCKET": "/run/hyperhive/agent.sock",
         "HYPERHIVE_STATE": "/agents/alice/state",
         "PWD": "/agents/alice/state",

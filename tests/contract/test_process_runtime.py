@@ -366,6 +366,7 @@ async def test_a_box_finds_its_paths_and_nothing_of_the_hosts_secrets(
         "HYPERHIVE_AGENTS": str(paths.agents),
         "HYPERHIVE_DOCS": str(paths.docs),
         "HYPERHIVE_SHARED": str(paths.shared),
+        "GIT_CONFIG_SYSTEM": str(paths.socket("alice").with_name("gitconfig")),
         "HYPERHIVE_SOCKET": str(paths.run_dir / "agents" / "alice" / "agent.sock"),
         "HYPERHIVE_STATE": str(paths.agents / "alice" / "state"),
     }

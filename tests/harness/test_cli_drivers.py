@@ -167,6 +167,21 @@ class TestClaude:
         assert {"--model=big", "--fallback-model=small", "--max-budget-usd=1.5"} <= set(argv)
         assert argv[-2:] == ["--effort", "low"]
 
+    @pytest.mark.parametrize(
+        ("asks", "given"),
+        [
+            (False, "--permission-mode=dontAsk"),
+            (True, "--permission-prompt-tool=mcp__hyperhive__permission_prompt"),
+        ],
+    )
+    async def test_what_is_not_allowed_is_denied_or_put_to_the_operator(
+        self, of_claude: Turns, asks: bool, given: str
+    ) -> None:
+        of_claude.plan(1, *well())
+        await of_claude.run(cli=CliSettings(asks_operator=asks))
+        argv = of_claude.call()["argv"]
+        assert [word for word in argv if word.startswith("--permission")] == [given]
+
     async def test_a_credential_is_a_variable_of_the_program_only(self, of_claude: Turns) -> None:
         of_claude.plan(1, *well())
         secrets = of_claude.home / "secrets"

@@ -15,7 +15,7 @@ from sqlmodel import SQLModel
 
 from hyperhive.bus import Bus
 from hyperhive.domain.errors import UnavailableError
-from hyperhive.store import Store, engine, migrate
+from hyperhive.store import Store, engine, forge_tables, migrate
 from hyperhive.store.store import FILE_NAME, position_of, restore_offline
 from tests.builders import ManualClock, a_desk, a_store
 from tests.promises import promise
@@ -57,6 +57,7 @@ def test_the_migrations_make_what_the_models_declare(tmp_path: Path) -> None:
     with a_database(tmp_path / "migrated.db") as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
 
+        assert forge_tables.account.metadata is SQLModel.metadata
         assert compare_metadata(context, SQLModel.metadata) == []
 
 

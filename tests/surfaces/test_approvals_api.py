@@ -62,6 +62,22 @@ async def test_inputs_are_not_updated_where_there_is_no_flake(hive: Whole) -> No
     assert "flake" in (called.refusal or "")
 
 
+async def test_only_whom_it_is_declared_for_is_granted_the_tool_that_asks_for_permission(
+    tmp_path: Path,
+) -> None:
+    asks = {"driver": {"kind": "claude", "permissionPrompts": "operator"}, "tools": ["recv"]}
+    async with a_whole_hive(tmp_path, alice=asks) as hive:
+        tools = {
+            name: [each["name"] for each in answer.json()["result"]["tools"]]
+            for name in ("alice", "bob")
+            for answer in [await hive.box(name).rpc("tools/list")]
+        }
+        assert tools["alice"] == ["recv", "permission_prompt"]
+        assert "permission_prompt" not in tools["bob"]
+        refused = await hive.box("bob").call("permission_prompt", tool_name="Bash", input={})
+        assert "There is no tool 'permission_prompt'" in (refused.refusal or "")
+
+
 @promise("A9")
 async def test_the_manager_stops_and_starts_but_undoes_no_hold_of_the_operator(
     hive: Whole,

@@ -48,19 +48,19 @@ def test_what_is_none_of_the_pages_files_is_not_found(name: str) -> None:
 
 
 def test_a_file_is_read_and_compressed_once() -> None:
-    assets.reply("style.css", accepted="gzip", known="")
+    assets.reply("style/hive.css", accepted="gzip", known="")
     tracemalloc.start()
     try:
         for _ in range(50):
-            assets.reply("style.css", accepted="gzip", known="")
+            assets.reply("style/hive.css", accepted="gzip", known="")
         most = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
 
-    assert most < (STATIC / "style.css").stat().st_size
+    assert most < (STATIC / "style/hive.css").stat().st_size
 
 
-@pytest.mark.parametrize("target", ["/", "/login", MAIN, "/static/style.css"])
+@pytest.mark.parametrize("target", ["/", "/login", MAIN, "/static/style/tokens.css"])
 async def test_a_browser_that_has_a_file_is_told_so_and_no_more(hive: Whole, target: str) -> None:
     first = await got(hive, target, accept_encoding="gzip, deflate, br")
     assert first.headers["cache-control"] == "no-cache"
@@ -126,3 +126,12 @@ async def test_what_is_no_file_of_the_page_stays_uncached(hive: Whole) -> None:
 
     assert answer.status == 404
     assert answer.headers["cache-control"] == "no-store"
+
+
+def test_a_first_load_is_small() -> None:
+    names = [path.relative_to(STATIC).as_posix() for path in STATIC.rglob("*.*")]
+
+    sizes = [len(assets.reply(name, accepted="gzip", known="").body) for name in names]
+
+    assert len(sizes) > 50
+    assert sum(sizes) <= 150 * 1024

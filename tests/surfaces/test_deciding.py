@@ -82,7 +82,7 @@ async def test_threads_are_listed_and_withdrawn_on_both_surfaces(hive: Whole) ->
     assert (done["state"], done["seq"]) == ("cancelled", hive.run.store.bus.seq)
     assert (await hive.admin.get("/api/threads?agent=alice"))["threads"] == []
     unknown = await alice.call("cancel_thread", kind="wish", id=1)
-    assert "Known: message, question" in str(unknown.refusal)
+    assert "Known: approval, message, question, reminder" in str(unknown.refusal)
 
 
 @promise("Q1")

@@ -82,7 +82,7 @@ async def test_a_harness_is_welcomed_with_all_that_it_needs(hive: Whole, alice: 
     assert (welcome["hive"], welcome["heartbeat_seconds"], welcome["turn"]) == ("hive", 10, None)
     assert welcome["driver"].keys() == {
         "kind", "command", "script", "model", "fallback_model", "extra_args", "turn_limit_seconds",
-        "tools", "mcp_servers", "spend_usd",
+        "tools", "mcp_servers", "spend_usd", "permission_prompts",
     }  # fmt: skip
     assert "queen" in welcome["system_prompt"]
     assert hive.secret not in json.dumps(welcome)

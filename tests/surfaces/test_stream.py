@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hyperhive.bus import LIFECYCLE
+from hyperhive.bus import APPROVALS, LIFECYCLE, QUESTIONS, REMINDERS
 from hyperhive.domain import actors
 from hyperhive.services import feed
 from hyperhive.services.logins import Logins
@@ -203,7 +203,7 @@ async def test_a_reader_far_behind_gets_everything_from_the_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(feed, "KEPT", 50)
-    async with a_whole_hive(tmp_path / "other") as hive:
+    async with a_whole_hive(tmp_path / "other", hive=UNBOUND) as hive:
         start = await seq_of(hive)
         sends = feed.READ_AT_ONCE + 100
         await asyncio.gather(*(hive.run.messages.send(ALICE, "bob", "x") for _ in range(sends)))
@@ -232,7 +232,8 @@ async def test_a_reader_that_goes_away_leaves_nothing_behind(hive: Whole) -> Non
         assert hive.run.feed.readers == 1
 
     await until(lambda: hive.run.feed.readers == 0)
-    assert set(hive.run.store.bus._watches) <= {LIFECYCLE}
+    standing = {LIFECYCLE, APPROVALS, QUESTIONS, REMINDERS}
+    assert set(hive.run.store.bus._watches) <= standing
 
 
 @promise("E1")

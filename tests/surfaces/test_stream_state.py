@@ -35,7 +35,7 @@ class Client:
 
     def __init__(self, snapshot: State) -> None:
         self.seq = int(snapshot["seq"])
-        self.rest = {key: snapshot[key] for key in ("epoch", "hive")}
+        self.rest = {key: snapshot[key] for key in ("epoch", "hive", "forge")}
         self.agents = {agent["name"]: agent for agent in snapshot["agents"]}
         self.messages = {message["id"]: message for message in snapshot["messages"]}
         self.messages |= {message["id"]: message for message in snapshot["dead"]}
@@ -67,6 +67,10 @@ class Client:
             self.unread -= 1
         elif kind.startswith("question_"):
             self.questions[data["question"]["id"]] = data["question"]
+        elif kind == "pull_request_changed":
+            self.rest["forge"] = _with_pull(self.rest["forge"], data["pull_request"])
+        elif kind == "forge_changed":
+            self.rest["forge"] = self.rest["forge"] | data["forge"]
         elif kind in {"agent_added", "agent_changed"}:
             known = self.agents.get(name, {})
             kept = {key: known[key] for key in ("inbox", "turn") if key in known}
@@ -166,6 +170,12 @@ def _reminders(known: Iterable[State]) -> State:
     pending.sort(key=lambda each: (each["next_at"], each["id"]))
     failed.sort(key=lambda each: -int(each["id"]))
     return {"counts": counts, "rows": [*pending[:200], *failed[:200]]}
+
+
+def _with_pull(forge: State, pull: State) -> State:
+    """Put a pull request in place of what was known of it."""
+    known = [each for each in forge["pull_requests"] if each["id"] != pull["id"]]
+    return {**forge, "pull_requests": _in_sight([*known, pull])}
 
 
 def _paused(pauses: list[State], pause: State) -> list[State]:

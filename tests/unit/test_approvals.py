@@ -31,6 +31,7 @@ from hyperhive.services.carrying import INTERRUPTED, UNEXPECTED
 from hyperhive.services.snapshot import Snapshots
 from hyperhive.store import Writing, audit
 from hyperhive.store import approvals as rows
+from hyperhive.store.store import restore_offline
 from hyperhive.store.transaction import Asking
 from tests.builders import Desk, ManualClock, a_desk, a_store, an_actor, wired
 from tests.promises import promise
@@ -484,6 +485,7 @@ async def test_what_was_approved_before_a_crash_is_carried_out_after_it(tmp_path
         assert len(recorder.ran) == 1
 
 
+@promise("A8")
 async def test_nothing_of_a_restored_backup_is_carried_out_again(tmp_path: Path) -> None:
     async with a_desk(tmp_path) as desk:
         recorder = Recorder()
@@ -494,10 +496,29 @@ async def test_nothing_of_a_restored_backup_is_carried_out_again(tmp_path: Path)
         await carried(desk, request)
 
         await desk.store.restore(backup)
-        await desk.carrying.start_over()
+        await desk.carrying.settle()
 
         assert await state_of(desk, request) == "failed"
         assert len(recorder.ran) == 1
+
+
+@promise("A8")
+async def test_nothing_of_a_backup_restored_offline_is_carried_out_again(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        request = await asked(desk)
+        await approve(desk, request)
+        backup = await desk.store.backup()
+        hive = desk.hive
+    restore_offline(tmp_path, backup)
+    async with a_store(tmp_path) as store:
+        desk = await wired(store, hive)
+        recorder = Recorder()
+        desk.approvals.executors[ApprovalKind.ACTION] = recorder
+
+        await carried(desk, request)
+
+        assert await state_of(desk, request) == "failed"
+        assert recorder.ran == []
 
 
 async def test_the_snapshot_holds_what_is_open_and_the_last_50_that_are_not(

@@ -11,11 +11,12 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # i
 from pydantic import ValidationError
 
 from hyperhive.config import (
-    NOT_YET_USED,
+    OF_THE_FORGE,
     Agent,
     DeclarationError,
     Driver,
     DriverKind,
+    ForgeKind,
     Hive,
     Retention,
     load,
@@ -200,9 +201,11 @@ def test_nothing_is_said_of_a_hive_that_uses_only_what_works() -> None:
     assert unused(a_hive(retention={"messagesDays": 7}, quotas={}, forge={})) == []
 
 
-@pytest.mark.parametrize("pattern", NOT_YET_USED)
-def test_every_key_without_effect_is_warned_of_when_it_is_set(pattern: str) -> None:
+@pytest.mark.parametrize("pattern", OF_THE_FORGE)
+def test_every_key_of_the_forge_is_warned_of_where_there_is_none(pattern: str) -> None:
     hive = parse(EVERYTHING, BASE)
+    assert unused(hive) == []
+    hive = hive.model_copy(update={"forge": hive.forge.model_copy(update={"kind": ForgeKind.NONE})})
 
     path = pattern.replace("*", "alice")
 
@@ -229,10 +232,10 @@ def test_what_the_process_runtime_cannot_keep_is_warned_of(more: dict[str, objec
     assert line.endswith("use bubblewrap.")
 
 
-def test_every_pattern_of_the_table_of_unused_keys_names_a_key() -> None:
+def test_every_key_of_the_forge_is_a_key() -> None:
     known = {path.replace("<name>", "*"): table for path, table in tables()}
 
-    for pattern in NOT_YET_USED:
+    for pattern in OF_THE_FORGE:
         outer, _, key = pattern.rpartition(".")
         assert key in keys(known[outer])
 
@@ -352,6 +355,7 @@ EVERYTHING: dict[str, object] = {
         "secretFile": "/etc/hive/secret",
         "hosts": ["Hive.example.org"],
         "forgeAccount": "boss",
+        "webhook": {"urlFile": "/run/secrets/webhook", "perMinute": 3, "withText": True},
     },
     "agents": {
         "queen": QUEEN,
@@ -367,6 +371,7 @@ EVERYTHING: dict[str, object] = {
                 "model": "large",
                 "fallbackModel": "small",
                 "extraArgs": ["--verbose"],
+                "permissionPrompts": "operator",
                 "turnLimitSeconds": 60,
             },
             "systemPrompt": "Be brief.",
@@ -446,6 +451,7 @@ EVERYTHING: dict[str, object] = {
         "rollout": {"drainSeconds": 0, "managerReadySeconds": 30, "atOnce": 2},
     },
     "retention": {"messagesDays": 7, "eventsDays": 7, "transcriptsDays": 3},
+    "backups": {"everyHours": 12, "keep": 3},
     "limits": {"spendPerDayUsd": 100},
     "manager": {"stateAccess": "read-write"},
 }

@@ -462,7 +462,7 @@ def with_forge(**forge: Any) -> dict[str, Any]:
 def test_an_unknown_forge_is_told_the_kinds() -> None:
     fault = only_fault(with_forge(kind="gitlab"))
 
-    assert (fault.path, fault.remedy) == ("forge.kind", "Write one of: embedded, forgejo.")
+    assert (fault.path, fault.remedy) == ("forge.kind", "Write one of: embedded, forgejo, none.")
 
 
 def test_a_forgejo_without_address_and_token_is_two_faults() -> None:
@@ -516,3 +516,10 @@ def test_an_agents_wait_is_held_against_the_hives_longest() -> None:
         only_fault(with_alice(restart={"backoffSeconds": 700})).path
         == "agents.alice.restart.backoffMaxSeconds"
     )
+
+
+def test_only_claude_can_ask_the_operator_for_permissions() -> None:
+    driver = {"kind": "codex", "permissionPrompts": "operator"}
+    fault = only_fault(with_alice(driver=driver))
+    assert fault.path == "agents.alice.driver.permissionPrompts"
+    assert "Only the driver claude" in str(fault)

@@ -43,6 +43,7 @@ BREAKS: Final = [
     ("box", "hyperhive.surfaces", "hyperhive.client"),
     ("mcp", "hyperhive.surfaces.http", "mcp"),
     ("clockwork", "hyperhive.bootstrap", "apscheduler"),
+    ("forge", "hyperhive.services", "requests"),
     ("plugin", "pytest_nixos.nix", "hyperhive.domain"),
     ("product", "hyperhive.runtimes", "pytest_nixos.nix"),
     ("sql", "hyperhive.services", "sqlalchemy"),
@@ -55,6 +56,8 @@ MAY_START_PROCESSES: Final = (
     "harness/drivers/",
     "harness/script_tools.py",
     "demo/",
+    "forge/git.py",
+    "forge/embedded/git",
 )
 STARTS_PROCESSES: Final = frozenset({"subprocess", "multiprocessing", "pty"})
 STARTS_A_PROCESS: Final = frozenset(
@@ -159,7 +162,7 @@ def test_the_command_that_ci_runs_names_the_import_that_breaks_a_contract(tmp_pa
     assert "hyperhive.domain.errors may not import pydantic" in run.stdout
 
 
-def test_only_runtimes_and_drivers_start_processes() -> None:
+def test_only_runtimes_drivers_and_git_start_processes() -> None:
     package = SOURCE / "hyperhive"
     found = {
         f"{path.relative_to(package)}: {word}"

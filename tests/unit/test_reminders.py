@@ -35,11 +35,15 @@ async def test_a_reminder_comes_once_when_it_is_due_and_not_before(tmp_path: Pat
 
 
 @promise("W2")
-@pytest.mark.parametrize("given", [{}, {"delay_seconds": 1.0, "at_unix_timestamp": 2e9}])
-async def test_exactly_one_time_is_taken(tmp_path: Path, given: dict[str, float]) -> None:
+@pytest.mark.parametrize(("delay", "at"), [(None, None), (1.0, 2e9)])
+async def test_exactly_one_time_is_taken(
+    tmp_path: Path, delay: float | None, at: float | None
+) -> None:
     async with a_desk(tmp_path, clock=ManualClock()) as desk:
         with pytest.raises(InvalidError, match="exactly one"):
-            await desk.reminders.remind(an_actor("alice"), "look", **given)
+            await desk.reminders.remind(
+                an_actor("alice"), "look", delay_seconds=delay, at_unix_timestamp=at
+            )
 
 
 @promise("W2")

@@ -7,8 +7,6 @@ import os
 import shutil
 import subprocess
 import zlib
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -165,12 +163,11 @@ async def test_an_object_that_is_a_link_or_a_pipe_is_refused(shelf: Shelf, tmp_p
     place = shelf.proposed / ".git" / "objects" / new[:2] / new[2:]
     elsewhere = tmp_path / "object"
     place.rename(elsewhere)
-    puts: tuple[Callable[[], None], ...] = (
-        partial(place.symlink_to, elsewhere),
-        partial(os.mkfifo, place),
-    )
-    for put in puts:
-        put()
+    for kind in ("link", "pipe"):
+        if kind == "link":
+            place.symlink_to(elsewhere)
+        else:
+            os.mkfifo(place)
         with pytest.raises(InvalidError, match="no plain file"):
             await shelf.kept.pin("carol", new)
         place.unlink()

@@ -133,3 +133,8 @@ def turn(number: int) -> str:
 def approval(number: int) -> str:
     """Name what rings when an approval takes a step."""
     return f"approval:{number}"
+
+
+def transcript(number: int) -> str:
+    """Name what rings when a turn's transcript has grown."""
+    return f"transcript:{number}"

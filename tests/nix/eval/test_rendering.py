@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from hyperhive import config
 from hyperhive.config.agents import AgentQuotas, AgentRestart
-from hyperhive.config.hive import Manager, Quotas, Restart, Retention, Rollout
+from hyperhive.config.hive import Backups, Manager, Quotas, Restart, Retention, Rollout
 from pytest_nixos import Documented, Evaluated, EvaluationFailed, Evaluator
 from tests.nix.hives import HERE, HIVE, hive, small
 
@@ -25,6 +25,7 @@ DRIVER: Final[Mapping[str, Any]] = {
     "model": "opus",
     "fallbackModel": "sonnet",
     "extraArgs": ["--verbose"],
+    "permissionPrompts": "operator",
     "turnLimitSeconds": 60,
 }
 RESTART: Final[Mapping[str, Any]] = {
@@ -97,6 +98,7 @@ EVERYTHING: Final[Mapping[str, Any]] = {
         "rollout": {"drainSeconds": 0, "managerReadySeconds": 1.5, "atOnce": 2},
     },
     "retention": {"messagesDays": 1, "eventsDays": 2, "transcriptsDays": 3},
+    "backups": {"everyHours": 12, "keep": 3},
     "limits": {"spendPerDayUsd": 100},
     "manager": {"stateAccess": "read-only"},
 }
@@ -189,6 +191,7 @@ def test_every_key_of_the_declaration_has_an_option_or_is_in_settings() -> None:
         ("restart", Restart),
         ("restart.rollout", Rollout),
         ("retention", Retention),
+        ("backups", Backups),
         ("manager", Manager),
     ],
 )

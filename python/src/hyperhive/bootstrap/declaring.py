@@ -17,7 +17,9 @@ from hyperhive.bootstrap.boxes import Boxes, note_missing, sources_of
 from hyperhive.bus import LIFECYCLE
 from hyperhive.config import DeclarationError, Hive
 from hyperhive.domain.confinement import BUBBLEWRAP, NIXOS_CONTAINER
-from hyperhive.domain.errors import ConflictError
+from hyperhive.domain.errors import ConflictError, HiveError
+from hyperhive.domain.forge_plan import ForgePlan
+from hyperhive.forge.provision import shown_plan
 from hyperhive.runtimes import environment
 from hyperhive.runtimes.nixos_container import make_directories
 from hyperhive.services.agents import Agents
@@ -46,6 +48,7 @@ class Declaring:
         self._seen = self._marks()
         self._busy = asyncio.Lock()
         self.open_agent: Callable[[str], Awaitable[Path]] | None = None
+        self.plan_forge: Callable[[Hive | None], Awaitable[ForgePlan]] | None = None
 
     async def watch(self) -> None:
         """Apply the declaration whenever its file has changed, for ever."""
@@ -99,6 +102,7 @@ class Declaring:
         source = path if path is not None else self._source
         hive = await asyncio.to_thread(config.load, source) if source is not None else None
         actions = await self._boxes.planned(hive)
+        forge, warnings = await self._planned_on_forge(hive)
         return {
             "actions": [
                 {
@@ -107,9 +111,19 @@ class Declaring:
                     "reason": action.reason,
                 }
                 for action in actions
-            ],
-            "warnings": config.unused(hive) if hive is not None else [],
+            ]
+            + forge,
+            "warnings": (config.unused(hive) if hive is not None else []) + warnings,
         }
+
+    async def _planned_on_forge(self, hive: Hive | None) -> tuple[list[dict[str, Any]], list[str]]:
+        """Say what would be done on the forge; one that is down is a warning."""
+        if self.plan_forge is None:
+            return [], []
+        try:
+            return shown_plan(await self.plan_forge(hive)), []
+        except HiveError as error:
+            return [], [f"What is to be done on the forge cannot be said: {error.detail}"]
 
     async def let_in(self, name: str) -> None:
         """Open an agent's socket, for whoever its box runs as."""

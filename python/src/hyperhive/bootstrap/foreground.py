@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from hyperhive import config
+from hyperhive.bootstrap.forging import Connect
 from hyperhive.bootstrap.hive import Running, running
+from hyperhive.config import ForgeKind, Hive
 from hyperhive.domain.errors import HiveError
 from hyperhive.store.store import back_up_offline as _back_up_offline
 from hyperhive.store.store import restore_offline as _restore_offline
@@ -61,7 +63,9 @@ def _in_foreground(
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
-        async with running(hive, with_agents=with_agents, source=path) as run:
+        async with running(
+            hive, with_agents=with_agents, source=path, forge=_forge_of(hive)
+        ) as run:
             loop.add_signal_handler(signal.SIGHUP, lambda: _reload(run))
             if ready is not None:
                 ready(run)
@@ -73,6 +77,15 @@ def _in_foreground(
 
     asyncio.run(main())
     return 0
+
+
+def _forge_of(hive: Hive) -> Connect | None:
+    """Give what makes clients of a forge, where the hive has one: its library is slow to load."""
+    if hive.forge.kind is ForgeKind.NONE:
+        return None
+    from hyperhive.forge.client import ForgeClient
+
+    return ForgeClient
 
 
 def _reload(run: Running) -> None:

@@ -17,8 +17,9 @@ from typing import Any, Final
 from hyperhive.bootstrap.boxes import Boxes, begin, outlives_server, user_of_boxes
 from hyperhive.bootstrap.clockwork import ticking
 from hyperhive.bootstrap.declaring import Declaring
+from hyperhive.bootstrap.forging import Connect, Forging
 from hyperhive.bus import Bus
-from hyperhive.config import Hive
+from hyperhive.config import ForgeKind, Hive
 from hyperhive.domain.approvals import ApprovalKind
 from hyperhive.domain.errors import UnavailableError
 from hyperhive.domain.paths import HivePaths
@@ -37,11 +38,14 @@ from hyperhive.services.deliveries import Deliveries
 from hyperhive.services.deploying import Deploying
 from hyperhive.services.disk import Disk
 from hyperhive.services.feed import Feed
+from hyperhive.services.forge import ForgeDesk
 from hyperhive.services.inputs import NoInputs
 from hyperhive.services.logins import Logins
 from hyperhive.services.message_threads import MessageThreads
 from hyperhive.services.messages import Messages
 from hyperhive.services.notices import Notices
+from hyperhive.services.permissions import WAIT_SECONDS, Permissions
+from hyperhive.services.pulls import Pulls
 from hyperhive.services.questions import Questions
 from hyperhive.services.quotas import Quotas
 from hyperhive.services.recovery import Recovery
@@ -69,6 +73,7 @@ from hyperhive.surfaces.identity import AdminListener
 from hyperhive.surfaces.listeners import Listeners
 from hyperhive.surfaces.mcp.endpoint import McpEndpoint
 from hyperhive.surfaces.mcp.managing import Hands
+from hyperhive.surfaces.mcp.permissions import permission_tool
 from hyperhive.surfaces.mcp.server import McpServer
 from hyperhive.surfaces.mcp.spawning import spawning_tools
 from hyperhive.surfaces.mcp.tools import Toolbox
@@ -84,6 +89,7 @@ class Patience:
     stall: float = 60.0
     hello: float = 90.0
     look: float = 5.0
+    permission: float = WAIT_SECONDS
 
 
 @dataclass(slots=True)
@@ -102,6 +108,7 @@ class Running:
     snapshots: Snapshots
     control: Control
     approvals: Approvals
+    permissions: Permissions
     reminders: Reminders
     deliveries: Deliveries
     spawning: Spawning
@@ -116,6 +123,8 @@ class Running:
     toolbox: Toolbox
     boxes: Boxes
     declaring: Declaring
+    forge: ForgeDesk
+    pulls: Pulls
     url: str = ""
 
     @property
@@ -153,14 +162,16 @@ async def running(
     source: Path | None = None,
     harness: tuple[str, ...] = HARNESS,
     patience: Patience | None = None,
+    forge: Connect | None = None,
 ) -> AsyncIterator[Running]:
     """Run a hive until the block is left.
 
     ``with_agents`` also runs their boxes, and ends them at the end if ``stop_agents``; otherwise
     they go on and the next server finds them. Boxes that the host itself makes are run in any
     case, and without ``with_agents`` they go on. ``source`` is the declaration's file, which is
-    read anew when it changes. Raises `ConflictError` when another server has the state directory,
-    `UnavailableError` when a socket or port cannot be had.
+    read anew when it changes. ``forge`` makes a client of the forge; without it, or where none is
+    declared, the hive has no forge. Raises `ConflictError` when another server has the state
+    directory, `UnavailableError` when a socket or port cannot be had.
     """
     lock = await asyncio.to_thread(locked, hive.state_dir)
     async with contextlib.AsyncExitStack() as stack:
@@ -168,7 +179,9 @@ async def running(
         bus = Bus()
         store = await Store.open(hive.state_dir, bus, clock=clock)
         stack.push_async_callback(store.close)
-        run, recovery, logins = await _assemble(hive, store, source, harness, patience)
+        run, recovery, logins = await _assemble(
+            hive, store, source, harness, patience, with_forge=forge is not None
+        )
         gate, agent_app, operator = await _surfaces(stack, run, logins)
         left_over = await recovery.begin()
         await run.snapshots.begin()
@@ -194,6 +207,16 @@ async def running(
         tasks.start(run.restarts.run(), "restarts")
         tasks.start(run.carrying.run(), "approvals")
         tasks.start(run.deploying.run(), "tags of decisions")
+        if forge is not None and run.forge.kind is not None:
+            await Forging(
+                store,
+                run.agents,
+                run.forge,
+                run.pulls,
+                run.listeners,
+                run.declaring,
+                run.boxes.user,
+            ).begin(stack, tasks.start, forge)
         if with_agents or outlives_server(hive):
             where = run.url.removeprefix("http://")
             stop_agents = with_agents and stop_agents
@@ -219,6 +242,8 @@ async def _assemble(
     source: Path | None,
     harness: tuple[str, ...],
     patience: Patience | None,
+    *,
+    with_forge: bool,
 ) -> tuple[Running, Recovery, Logins]:
     """Build the services of a hive."""
     waits = patience or Patience()
@@ -238,16 +263,20 @@ async def _assemble(
         ApprovalKind.RECURRING_REMINDER: Recurring(store),
     }
     reminders = Reminders(store, agents, quotas, approvals)
+    pulls = Pulls(store, agents)
     sources = (
         questions,
         ApprovalThreads(approvals),
         reminders,
+        pulls,
         MessageThreads(store, agents),
     )
     threads = Threads(store, agents, sources)
+    kind = hive.forge.kind
+    forge = ForgeDesk(store, kind.value if with_forge and kind is not ForgeKind.NONE else None)
     recovery = Recovery(store, agents, turns, sessions)
     logins = Logins(store, await asyncio.to_thread(_secret_file, hive))
-    vault, snapshots = Vault(store, logins), Snapshots(store, agents)
+    vault, snapshots = Vault(store, logins), Snapshots(store, agents, forge)
     boxes = Boxes(store, agents, harness=harness, user=user_of_boxes())
     await asyncio.to_thread(boxes.look_up, hive)
     listeners = Listeners(hive.run_dir)
@@ -263,7 +292,7 @@ async def _assemble(
 
     async def settled() -> None:
         await recovery.start_over()
-        await carrying.start_over()
+        await carrying.settle()
         await snapshots.begin()
 
     vault.settled = settled
@@ -280,6 +309,7 @@ async def _assemble(
         snapshots=snapshots,
         control=Control(store, agents, sessions),
         approvals=approvals,
+        permissions=Permissions(store, approvals, wait_seconds=waits.permission),
         reminders=reminders,
         deliveries=Deliveries(store, agents),
         spawning=spawning,
@@ -296,6 +326,8 @@ async def _assemble(
         toolbox=Toolbox(store, agents, messages, quotas, questions, threads, reminders),
         boxes=boxes,
         declaring=Declaring(store, agents, boxes, source),
+        forge=forge,
+        pulls=pulls,
     )
     return run, recovery, logins
 
@@ -317,6 +349,7 @@ async def _surfaces(
         run.questions,
         run.approvals,
         run.reminders,
+        run.forge,
     )
     lifecycle = Lifecycle(
         control=run.control,
@@ -340,7 +373,7 @@ async def _surfaces(
         run.boxes.logs,
         run.boxes.refresh,
     )
-    run.toolbox.add(hands.tools())
+    run.toolbox.add((*hands.tools(), permission_tool(run.permissions)))
     mcp = McpServer(run.toolbox)
     await stack.enter_async_context(mcp.running())
     walls = Walls(run.store, run.boxes.specs, namespaces())
@@ -349,7 +382,7 @@ async def _surfaces(
         HarnessEndpoint(
             run.sessions,
             run.turns,
-            lambda name: briefing(run.agents.hive, name),
+            lambda name: briefing(run.agents.hive, name, run.forge.url),
             looked_into=walls.judge,
         ),
     )

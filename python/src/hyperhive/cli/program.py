@@ -82,6 +82,9 @@ SECTIONS: Final[dict[str, dict[str, Entry]]] = {
         "requeue": Entry("messages", "requeue", "Give a dead message another chance."),
         "drop": Entry("messages", "drop", "Give a dead message up for good."),
     },
+    "Forge": {
+        "forge": Entry("forge", "forge", "Show the forge, or make a token anew."),
+    },
     "Keep it": {
         "backup": Entry("archive", "backup", "Back the hive's database up."),
         "restore": Entry("archive", "restore", "Put a backup in place."),

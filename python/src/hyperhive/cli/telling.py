@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from hyperhive.cli.output import printable, size
+from hyperhive.cli.output import clock, printable, size
 from hyperhive.client.answers import Event
 
 Data = Mapping[str, Any]
@@ -81,6 +81,22 @@ def _rollout(_: str, data: Data) -> str:
     return f"restart ({rollout['reason']}): {rollout['phase']}, {back}"
 
 
+def _reminder(how: str) -> Callable[[str, Data], str]:
+    def tell(_: str, data: Data) -> str:
+        r = data["reminder"]
+        error = f" ({r['last_error']})" if r["last_error"] else ""
+        return f"{r['agent']}'s reminder {r['id']} {how}{error}: {r['preview']}"
+
+    return tell
+
+
+def _reminder_changed(agent: str, data: Data) -> str:
+    r = data["reminder"]
+    if r["attempts"]:
+        return _reminder("is tried again")(agent, data)
+    return _reminder(f"is {r['state']} for {clock(r['due_at'])}")(agent, data)
+
+
 _TELLERS: Final[Mapping[str, Callable[[str, Data], str]]] = {
     "message_queued": _queued,
     "message_leased": lambda _, d: (
@@ -122,6 +138,11 @@ _TELLERS: Final[Mapping[str, Callable[[str, Data], str]]] = {
         f" with {', '.join(str(number) for number in d['messages']) or 'no messages'}"
     ),
     "turn_ended": _turn_ended,
+    "reminder_added": _reminder("was set"),
+    "reminder_changed": _reminder_changed,
+    "reminder_delivered": _reminder("came"),
+    "reminder_failed": _reminder("was given up"),
+    "reminder_cancelled": _reminder("was taken back"),
     "alert_raised": lambda _, d: f"{d['severity']}: {d['text']}",
     "alert_cleared": lambda _, d: f"{d['key']} is over",
     "day_began": lambda *_: "a new day of spending began",

@@ -139,6 +139,36 @@ class AgentClient:
         """Withdraw what a thread of this agent's stands for."""
         return cast(Cancelled, self.call("cancel_thread", kind=kind, id=number))
 
+    def remind(
+        self,
+        message: str,
+        *,
+        delay_seconds: float | None = None,
+        at_unix_timestamp: float | None = None,
+        file_path: str | None = None,
+        repeat_every_seconds: float | None = None,
+        key: str | None = None,
+    ) -> dict[str, Any]:
+        """Have a message sent to this agent later; give exactly one of the two times."""
+        kept = self.call(
+            "remind",
+            message=message,
+            delay_seconds=delay_seconds,
+            at_unix_timestamp=at_unix_timestamp,
+            file_path=file_path,
+            repeat_every_seconds=repeat_every_seconds,
+            key=key,
+        )
+        return cast(dict[str, Any], kept)
+
+    def list_reminders(self, reminder_id: int | None = None) -> dict[str, Any]:
+        """List this agent's open reminders, the next first, or give one with its whole text."""
+        return cast(dict[str, Any], self.call("list_reminders", id=reminder_id))
+
+    def cancel_reminder(self, reminder_id: int) -> dict[str, Any]:
+        """Take one of this agent's reminders back."""
+        return cast(dict[str, Any], self.call("cancel_reminder", id=reminder_id))
+
     def list_agents(self) -> dict[str, Any]:
         """List the agents of the hive and what they are doing."""
         return cast(dict[str, Any], self.call("list_agents"))

@@ -248,6 +248,7 @@ class Snapshot(TypedDict):
     messages: list[MessageSummary]
     dead: list[MessageSummary]
     questions: list["Question"]
+    forge: "ForgeStanding | None"
     operator: OperatorInbox
     alerts: list[Alert]
     tombstones: list[Tombstone]
@@ -335,7 +336,7 @@ class Done(TypedDict):
     seq: int
 
 
-class Asked(TypedDict):
+class SpawnAsked(TypedDict):
     """An approval that was asked for, and the ``seq`` at which it shows."""
 
     id: int
@@ -545,3 +546,49 @@ class Received(TypedDict):
 
     messages: list[Message]
     waiting: int
+
+
+class PullRequest(TypedDict):
+    """A pull request on the forge; times are in seconds since the epoch."""
+
+    id: int
+    repository: str
+    number: int
+    title: str
+    author: str
+    state: str
+    head: str
+    base: str
+    url: str
+    reviewers: list[str]
+    merged_by: str | None
+    at: float
+    updated_at: float
+    closed_at: float | None
+    comments: int
+
+
+class ForgeStanding(TypedDict):
+    """How the forge stands: ``starting``, ``ready``, ``incomplete`` or ``unreachable``."""
+
+    kind: str
+    url: str | None
+    state: str
+    reason: str | None
+    pull_requests: list[PullRequest]
+
+
+class ForgeListing(TypedDict):
+    """The forge, and the accounts and organisations that the hive keeps on it."""
+
+    forge: ForgeStanding | None
+    accounts: list[str]
+    organisations: list[str]
+
+
+class Rotated(TypedDict):
+    """A token that was made anew."""
+
+    account: str
+    did: str
+    seq: int

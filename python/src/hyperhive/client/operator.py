@@ -206,6 +206,15 @@ class OperatorClient:
             on_disconnect=on_disconnect,
         ).follow()
 
+    def forge(self) -> answers.ForgeListing:
+        """Show the forge, its pull requests, and what the hive keeps on it."""
+        return cast(answers.ForgeListing, self._get("/api/forge"))
+
+    def rotate_token(self, account: str) -> answers.Rotated:
+        """Make the token of an account on the forge anew; the one before it is void at once."""
+        target = f"/api/forge/accounts/{quote(account, safe='')}/rotate"
+        return cast(answers.Rotated, self._post(target, {}))
+
     def audit(self, *, before: int | None = None, limit: int = 50) -> answers.AuditPage:
         """List who did what, newest first."""
         return cast(answers.AuditPage, self._get(query("/api/audit", before=before, limit=limit)))
@@ -267,7 +276,7 @@ class OperatorClient:
 
     def spawn(
         self, name: str, description: str, *, system_prompt: str = "", model: str | None = None
-    ) -> answers.Asked:
+    ) -> answers.SpawnAsked:
         """Ask for a new agent: an approval, as when the manager asks."""
         given = {
             "name": name,
@@ -275,7 +284,7 @@ class OperatorClient:
             "system_prompt": system_prompt,
             "model": model,
         }
-        return cast(answers.Asked, self._post("/api/spawn", given))
+        return cast(answers.SpawnAsked, self._post("/api/spawn", given))
 
     def revive(self, tombstone: str) -> answers.Done:
         """Bring back a spawned agent that was destroyed, as it was."""

@@ -39,10 +39,10 @@ from hyperhive.config.hive import (
     socket_path,
 )
 from hyperhive.config.loading import load, parse, starting_point
-from hyperhive.config.unused import NOT_YET_USED, unused
+from hyperhive.config.unused import OF_THE_FORGE, unused
 
 __all__ = [
-    "NOT_YET_USED",
+    "OF_THE_FORGE",
     "Agent",
     "AgentForge",
     "AgentLimits",

@@ -46,6 +46,13 @@ class DriverKind(StrEnum):
     CODEX = "codex"
 
 
+class PermissionPrompts(StrEnum):
+    """Who decides what a driver's program asks permission for."""
+
+    DENY = "deny"
+    OPERATOR = "operator"
+
+
 class RuntimeKind(StrEnum):
     """Where an agent runs."""
 
@@ -130,6 +137,12 @@ class Driver(Table):
     )
     extra_args: tuple[Word, ...] = Field(
         default=(), description="Further arguments for the CLI, after the hive's own."
+    )
+    permission_prompts: PermissionPrompts = Field(
+        default=PermissionPrompts.DENY,
+        description="What becomes of a call of the program's own tools that `driverTools` does not "
+        "cover. `deny` refuses it with a reason; `operator` (`claude` only) asks you for an "
+        "approval, for which the turn waits a short while.",
     )
     turn_limit_seconds: Seconds = Field(
         default=TURN_LIMIT_SECONDS,

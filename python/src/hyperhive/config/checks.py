@@ -110,6 +110,13 @@ def _better_name(name: str, agents: Mapping[str, _Raw]) -> str:
 
 def _driver(name: str, driver: _Raw) -> Iterator[Fault]:
     place = ("agents", name, "driver")
+    if driver.get("permissionPrompts") == "operator" and driver.get("kind") != "claude":
+        yield fault_at(
+            (*place, "permissionPrompts"),
+            "operator",
+            "Only the driver claude can ask the operator for permissions.",
+            "Remove the key: what is not allowed is denied.",
+        )
     match driver.get("kind"):
         case "scripted":
             if driver.get("script") is None:

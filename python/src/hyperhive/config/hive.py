@@ -43,6 +43,7 @@ class ForgeKind(StrEnum):
 
     EMBEDDED = "embedded"
     FORGEJO = "forgejo"
+    NONE = "none"
 
 
 class Permission(StrEnum):
@@ -152,9 +153,10 @@ class Forge(Table):
     """The git forge of the hive."""
 
     kind: ForgeKind = Field(
-        default=ForgeKind.EMBEDDED,
-        description="`embedded` is part of the hive; `forgejo` is one that already runs and needs "
-        "`url` and `tokenFile`.",
+        default=ForgeKind.NONE,
+        description="With `none` agents have no accounts and `/docs` stays empty; `embedded` is "
+        "part of the hive and needs git; `forgejo` is one that already runs and needs `url` and "
+        "`tokenFile`.",
     )
     url: HttpUrl | None = Field(
         default=None, description="Where agents and hive reach it. The hive chooses if embedded."

@@ -14,11 +14,9 @@ from typing import Annotated, Any, Final, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from hyperhive import __version__
 from hyperhive.config.agents import AgentQuotas, AgentRestart
 from hyperhive.config.hive import Hive
 from hyperhive.config.shape import keys, tables
-from hyperhive.config.unused import NOT_YET_USED
 from hyperhive.config.values import Table
 
 MARKER: Final = "<!-- What follows is written by `python -m hyperhive.config.schema docs`. -->\n"
@@ -46,7 +44,7 @@ def schema() -> str:
 def reference() -> str:
     """The Markdown tables of every key with its kind, default and meaning."""
     lines = [line for path, table in tables() for line in _section(path, table)]
-    return "\n".join([*lines, *_not_yet_used()])
+    return "\n".join(lines)
 
 
 def publish(docs: Path) -> None:
@@ -70,18 +68,6 @@ def _section(path: str, table: type[Table]) -> Iterator[str]:
         kind = f"{_kind(field.annotation)}{_range(table, key)}"
         default = _default(field, inherits=table in _INHERITING)
         yield f"| `{key}` | {kind} | {default} | {field.description} |"
-    yield ""
-
-
-def _not_yet_used() -> Iterator[str]:
-    yield f"## Not used by version {__version__}"
-    yield ""
-    yield "`check-config` warns of these when they are set."
-    yield ""
-    yield "| Key | Instead |"
-    yield "|---|---|"
-    for pattern, instead in NOT_YET_USED.items():
-        yield f"| `{pattern.replace('*', '<name>')}` | {instead} |"
     yield ""
 
 

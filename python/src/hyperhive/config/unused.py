@@ -1,29 +1,25 @@
-"""What a declaration may say that this version reads, checks and then does not act on."""
+"""What a declaration may say that is read, checked and then not acted on, where it stands."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Final
 
-from hyperhive import __version__
 from hyperhive.config.agents import Agent, RuntimeKind
 from hyperhive.config.faults import key_path
-from hyperhive.config.hive import Hive
+from hyperhive.config.hive import ForgeKind, Hive
 from hyperhive.config.shape import attribute
 from hyperhive.config.values import Table
 
-NOT_YET_USED: Final[Mapping[str, str]] = {
-    "operator.forgeAccount": "there is no forge yet",
-    "forge": "there is no forge yet",
-    "agents.*.forge": "there is no forge yet",
-}
-"""Keys (``*`` is each agent) that do nothing yet, each with what holds instead."""
+OF_THE_FORGE: Final = ("operator.forgeAccount", "forge.orgs", "forge.docs", "agents.*.forge")
+"""Keys (``*`` is each agent) that do nothing in a hive without a forge."""
 
 
 def unused(hive: Hive) -> list[str]:
-    """One line of warning for each thing the declaration sets and this version does not do."""
+    """One line of warning for each thing the declaration sets and that has no effect there."""
     lines = [
-        f"{path} is set, but version {__version__} does not act on it yet: {instead}."
-        for pattern, instead in NOT_YET_USED.items()
+        f'{path} is set, but there is no forge: set forge.kind to "embedded" or "forgejo".'
+        for pattern in OF_THE_FORGE
         for path in _set_at(hive, pattern.split("."), ())
+        if hive.forge.kind is ForgeKind.NONE
     ]
     for agent in hive.agents.values():
         lines += _not_of_use(agent)

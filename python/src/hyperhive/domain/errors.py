@@ -15,7 +15,9 @@ do next.
     │   └── TurnOverError         the turn has ended on the server
     ├── QuotaError          too much, and when there is room again
     │   └── QuotaUsedError      an agent has used what it is granted of one quota
+    ├── NotOfferedError     this forge never does such a thing
     └── UnavailableError    the hive cannot do it just now; nothing was stored
+        └── ForgeUnavailableError   the forge cannot; when to try again
 """
 
 from collections.abc import Iterable
@@ -132,8 +134,26 @@ class QuotaUsedError(QuotaError):
         self.frees_in_seconds = frees_in_seconds
 
 
+class NotOfferedError(HiveError):
+    """What was asked is no part of what is there; asking again changes nothing."""
+
+    code = "not_offered"
+    status = 501
+
+
 class UnavailableError(HiveError):
     """The hive cannot do it now; nothing was stored, and trying again later is right."""
 
     code = "unavailable"
     status = 503
+
+
+class ForgeUnavailableError(UnavailableError):
+    """The forge is down, slow or failing; ``retry_after_seconds`` is how long to leave it alone.
+
+    What was asked of it may have been done all the same.
+    """
+
+    def __init__(self, detail: str, *, retry_after_seconds: float = 5.0) -> None:
+        super().__init__(detail, "The hive tries again by itself.")
+        self.retry_after_seconds = retry_after_seconds

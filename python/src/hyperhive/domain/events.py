@@ -35,6 +35,8 @@ class EventKind(StrEnum):
     REMINDER_DELIVERED = "reminder_delivered"
     REMINDER_FAILED = "reminder_failed"
     REMINDER_CANCELLED = "reminder_cancelled"
+    PULL_REQUEST_CHANGED = "pull_request_changed"
+    FORGE_CHANGED = "forge_changed"
     AGENT_ADDED = "agent_added"
     AGENT_CHANGED = "agent_changed"
     AGENT_REMOVED = "agent_removed"

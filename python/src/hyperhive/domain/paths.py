@@ -6,6 +6,14 @@ Only names are computed here; nothing is created, opened or resolved. ``state_di
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
+
+FORGE_TOKEN: Final = "forge-token"  # noqa: S105 - a file's name
+"""The file with an agent's token, in what its box sees as ``/run/hyperhive``."""
+FORGE_SETTINGS: Final = "forge.json"
+"""The file beside it that says where the forge is, and as whom the agent is there."""
+GIT_CONFIG: Final = "gitconfig"
+"""The file beside it that git reads in the box as the system's settings."""
 
 
 @dataclass(frozen=True, slots=True)

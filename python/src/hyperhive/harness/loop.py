@@ -21,6 +21,7 @@ from hyperhive.harness.box import Box
 from hyperhive.harness.link import Link, LinkError, RefusedError
 from hyperhive.harness.probing import Probing
 from hyperhive.harness.session import Session
+from hyperhive.harness.tea import log_in
 from hyperhive.harness.turns import TurnRun
 from hyperhive.harness.waiting import OvertakenError, unless
 from hyperhive.harness.watchdog import Watchdog
@@ -111,6 +112,7 @@ class Harness:
         self._looks.reset()
         if welcome is None or self._stopping.is_set():
             return
+        await asyncio.to_thread(log_in, self._box.environment)
         self._run = TurnRun(self._session, welcome, self._box, turn)
         try:
             await self._run.run()

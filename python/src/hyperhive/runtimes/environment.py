@@ -16,6 +16,7 @@ from typing import Final
 
 from hyperhive.domain.actors import Role
 from hyperhive.domain.instances import BoxSpec
+from hyperhive.domain.paths import GIT_CONFIG
 from hyperhive.runtimes.users import User
 
 FROM_HOST: Final = ("PATH", "LANG", "TZ", "TMPDIR")
@@ -81,6 +82,8 @@ def environment_of(
         "HYPERHIVE_SHARED": str(found.shared),
         "HYPERHIVE_DOCS": str(found.docs),
         "HOME": str(found.home),
+        # The agent's own settings come after the system's, and win.
+        "GIT_CONFIG_SYSTEM": str(found.socket.with_name(GIT_CONFIG)),
     }
     if spec.credentials:
         own["HYPERHIVE_CREDENTIALS"] = str(found.credentials)

@@ -5,6 +5,7 @@ it closes the matter, word to whoever asked: one commit, and the request is answ
 operator said yes to is carried out by `services.carrying`, which finds it in the store.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -77,6 +78,8 @@ class Approvals:
         self._quotas = quotas
         quotas.counters[Quota.PENDING_APPROVALS] = rows.pending_of
         self.executors: dict[ApprovalKind, Executor] = {}
+        self.waited_for: Counter[int] = Counter()
+        """Numbers for which a call of whoever asked waits: it is told by that, not by a message."""
 
     async def request(
         self, actor: Actor, proposal: Proposal, *, key: str | None = None
@@ -232,7 +235,7 @@ class Approvals:
         executor = self.executors.get(ApprovalKind(row.kind))
         if executor is not None:
             executor.closed(work, rows.approved(row), state)
-        if row.requester == actor.name:
+        if row.requester == actor.name or self.waited_for[row.id]:
             return
         asked = agent_rows.find(work, row.requester)
         if asked is not None and asked.present:

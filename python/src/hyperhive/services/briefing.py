@@ -9,12 +9,19 @@ from typing import Any
 from hyperhive.config import Agent, Hive
 from hyperhive.domain.actors import Role
 from hyperhive.domain.errors import NotFoundError
+from hyperhive.domain.forge_plan import COMMON_ORG
 
 _PLACES = """\
 Your files: $HYPERHIVE_STATE is yours and is kept for ever; turns start there. $HYPERHIVE_SHARED \
 belongs to all: what you write there, the others can read and change. $HYPERHIVE_DOCS holds the \
 hive's documents, read-only. Write down what you must remember: the next turn may know nothing \
 but your files."""
+
+_FORGE = """\
+The hive has a git forge at {url}, and you are `{name}` there. git is set up: `git clone \
+hive:ORG/REPOSITORY`, `git push`; never write a token into an address. You may create \
+repositories in {orgs}. Use `tea`, or the API (the skill `forge` in $HYPERHIVE_DOCS/skills says \
+how), for repositories and pull requests; you are told of those that concern you."""
 
 _WORKING = """\
 Work comes as messages. Each turn begins with one; call `recv` for those that wait behind it. \
@@ -35,8 +42,8 @@ when it is done or stuck. You may write to the other agents directly.""",
 }
 
 
-def briefing(hive: Hive, name: str) -> dict[str, Any]:
-    """Tell the harness of an agent what it runs and as whom."""
+def briefing(hive: Hive, name: str, forge_url: str | None = None) -> dict[str, Any]:
+    """Tell the harness of an agent what it runs and as whom, and where the forge is."""
     agent = hive.agents.get(name)
     if agent is None:
         raise NotFoundError("agent", name, hive.agents)
@@ -46,7 +53,7 @@ def briefing(hive: Hive, name: str) -> dict[str, Any]:
         "role": agent.role.value,
         "hive": hive.name,
         "manager": hive.manager_name,
-        "system_prompt": system_prompt(hive, agent),
+        "system_prompt": system_prompt(hive, agent, forge_url),
         "driver": {
             "kind": driver.kind.value,
             "command": list(driver.command),
@@ -54,6 +61,7 @@ def briefing(hive: Hive, name: str) -> dict[str, Any]:
             "model": driver.model,
             "fallback_model": driver.fallback_model,
             "extra_args": list(driver.extra_args),
+            "permission_prompts": driver.permission_prompts.value,
             "turn_limit_seconds": driver.turn_limit_seconds,
             "tools": None if agent.driver_tools is None else list(agent.driver_tools),
             "mcp_servers": {
@@ -69,7 +77,7 @@ def briefing(hive: Hive, name: str) -> dict[str, Any]:
     }
 
 
-def system_prompt(hive: Hive, agent: Agent) -> str:
+def system_prompt(hive: Hive, agent: Agent, forge_url: str | None = None) -> str:
     """Write the system prompt of an agent."""
     others = "\n".join(
         f"- {name} ({other.role.value}): {other.description or 'no description'}"
@@ -81,7 +89,14 @@ def system_prompt(hive: Hive, agent: Agent) -> str:
         _ROLES[agent.role].format(manager=hive.manager_name),
         _WORKING,
         _PLACES,
+        _of_forge(agent, forge_url) if forge_url is not None else "",
         f"The other agents:\n{others}" if others else "",
         agent.system_prompt.strip(),
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def _of_forge(agent: Agent, url: str) -> str:
+    joined = ", ".join(f"`{org}`" for org in agent.forge.orgs or (COMMON_ORG,))
+    orgs = joined if agent.forge.may_create_repositories else "no organisation"
+    return _FORGE.format(url=url, name=agent.name, orgs=orgs)

@@ -57,10 +57,10 @@ class Carrying:
                         if not settled:
                             await self.settle()
                             settled = True
-                        for number, digest in await self.approved():
-                            if number not in self._under_way:
-                                self._under_way[number] = digest
-                                group.create_task(self._carry(number), name=f"approval {number}")
+                        for each in await self.approved():
+                            if each.id not in self._under_way:
+                                self._under_way[each.id] = each.digest
+                                group.create_task(self._carry(each), name=f"approval {each.id}")
                         due = await self._approvals.expire()
                         wait = LOOK_SECONDS if due is None else EXPIRY_LOOK_SECONDS
                         if due is not None:
@@ -88,23 +88,10 @@ class Carrying:
             else:
                 await self._end(approved, result_json, INTERRUPTED if result is None else None)
 
-    async def start_over(self) -> None:
-        """Settle what a restored backup says of approvals, once that is in place.
-
-        What it calls approved may have been carried out since it was made: nothing of it is run.
-        """
-
-        def job(work: Writing) -> None:
-            for row in rows.in_state(work, ApprovalState.APPROVED):
-                _begin(work, row.id)
-
-        await self._store.write(job)
-        await self.settle()
-
-    async def approved(self) -> list[tuple[int, str]]:
-        """Give what waits to be carried out, as number and digest, oldest first."""
+    async def approved(self) -> list[Approved]:
+        """Give what waits to be carried out, oldest first."""
         found = await self._store.read(lambda asking: rows.in_state(asking, ApprovalState.APPROVED))
-        return [(row.id, row.digest) for row in found]
+        return [rows.approved(row) for row in found]
 
     async def carry(self, number: int) -> None:
         """Carry out one approval to its end, unless that has begun already."""
@@ -132,16 +119,14 @@ class Carrying:
             else:
                 return
 
-    async def _carry(self, number: int) -> None:
+    async def _carry(self, approved: Approved) -> None:
         try:
-            kind = await self._store.read(lambda asking: rows.find(asking, number))
-            if kind is not None:
-                async with self._one_of[ApprovalKind(kind.kind)]:
-                    await self.carry(number)
+            async with self._one_of[approved.kind]:
+                await self.carry(approved.id)
         except Exception:  # noqa: BLE001 - one approval's trouble is not the others'
-            _log.exception("approval %s could not be taken up; it is tried again", number)
+            _log.exception("approval %s could not be taken up; it is tried again", approved.id)
         finally:
-            self._under_way.pop(number, None)
+            self._under_way.pop(approved.id, None)
 
     async def _end(self, approved: Approved, result_json: str | None, error: str | None) -> None:
         """Record how it ended, unless a backup that was put in place knows nothing of it."""

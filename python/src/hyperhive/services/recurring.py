@@ -11,6 +11,7 @@ from hyperhive.domain.events import EventKind
 from hyperhive.domain.reminders import ReminderState
 from hyperhive.store import Reading, Row, Store, Writing
 from hyperhive.store import reminders as rows
+from hyperhive.store.transaction import Asking
 
 
 class Recurring:
@@ -19,7 +20,7 @@ class Recurring:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def refuse(self, asking: Reading | Writing, proposal: Proposal) -> None:
+    def refuse(self, asking: Asking, proposal: Proposal) -> None:
         """Refuse what is no longer proposed."""
         _proposed(asking, proposal.payload, proposal.agent)
 
@@ -60,7 +61,7 @@ class Recurring:
             rows.cancel(work, row, THE_SYSTEM)
 
 
-def _proposed(asking: Reading | Writing, payload: Mapping[str, Any], agent: str | None) -> Row:
+def _proposed(asking: Asking, payload: Mapping[str, Any], agent: str | None) -> Row:
     number = int(payload["reminder"])
     row = rows.find(asking, number)
     if row is None or row.agent != agent or row.state != ReminderState.PROPOSED.value:

@@ -11,6 +11,7 @@ from hyperhive.domain.events import Event, EventKind
 from hyperhive.domain.messages import MessageState
 from hyperhive.services import pacing
 from hyperhive.services.agents import Agents
+from hyperhive.services.forge import ForgeDesk
 from hyperhive.store import (
     Reading,
     Store,
@@ -18,6 +19,7 @@ from hyperhive.store import (
     approvals,
     audit,
     events,
+    figures,
     lifecycle,
     messages,
     questions,
@@ -28,14 +30,17 @@ from hyperhive.store import agents as agent_rows
 
 LATEST_MESSAGES: Final = 200
 DEAD_SHOWN_MAX: Final = 1000
+SPANS: Final = 48
+FIGURES: Final = ("turns", "cost_usd", "tokens", "messages")
 
 
 class Snapshots:
     """What the operator sees."""
 
-    def __init__(self, store: Store, agents: Agents) -> None:
+    def __init__(self, store: Store, agents: Agents, forge: ForgeDesk | None = None) -> None:
         self._store = store
         self._agents = agents
+        self._forge = forge
         self.started_at = store.clock()
 
     async def begin(self) -> None:
@@ -88,6 +93,7 @@ class Snapshots:
             "messages": [messages.summary(row) for row in reversed(latest)],
             "dead": [messages.summary(row) for row in reversed(dead)],
             "approvals": approvals.in_sight(asking),
+            "forge": self._forge.shown(asking) if self._forge is not None else None,
             "questions": questions.shown_now(asking),
             "reminders": {
                 "counts": reminders.counts(asking),
@@ -110,6 +116,28 @@ class Snapshots:
             found = events.before(asking, before, limit + 1, agent=agent, kind=kind)
             shown = [event.as_json() for event in found[:limit]]
             return {"events": shown, "more": len(found) > limit}
+
+        return await self._store.read(job)
+
+    async def figures(self, *, hours: int, agent: str | None) -> dict[str, Any]:
+        """Say what each agent did in each of ``SPANS`` equal spans, the last one ending now.
+
+        An agent that did nothing is not named.
+        """
+
+        def job(asking: Reading) -> dict[str, Any]:
+            step = hours * 3600 / SPANS
+            since = asking.now - hours * 3600
+            agents: dict[str, dict[str, list[float]]] = {}
+            for row in (
+                *figures.turns(asking, since, step, agent),
+                *figures.messages(asking, since, step, agent),
+            ):
+                mine = agents.setdefault(row["agent"], {key: [0] * SPANS for key in FIGURES})
+                span = min(SPANS - 1, row["span"])
+                for key in FIGURES:
+                    mine[key][span] += row.get(key, 0)
+            return {"since": since, "step_seconds": step, "agents": agents}
 
         return await self._store.read(job)
 

@@ -233,6 +233,18 @@ class Turns:
 
         return await self._store.read(job)
 
+    async def news(self, number: int, *, after: int, limit: int) -> tuple[list[Any], bool]:
+        """Give the lines behind a position, and whether no more can come: the turn has ended."""
+
+        def job(asking: Reading) -> tuple[list[Any], bool]:
+            row = rows.find(asking, number)
+            if row is None:
+                raise NotFoundError("turn", number)
+            lines = rows.transcript(asking, number, after, limit)
+            return lines, row.ended_at is not None and len(lines) < limit
+
+        return await self._store.read(job)
+
     async def open_now(self) -> list[int]:
         """Give the turns that have not ended."""
         return await self._store.read(lambda asking: [row.id for row in rows.open_turns(asking)])

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy import literal_column as literal
 
 from hyperhive import bus
@@ -16,6 +16,7 @@ from hyperhive.domain.approvals import (
     CLOSED,
     CLOSED_SHOWN,
     NEXT,
+    SAID_YES,
     ApprovalKind,
     ApprovalState,
     Approved,
@@ -75,6 +76,41 @@ def change(
     )
     kind = EventKind.APPROVAL_RESOLVED if closes else EventKind.APPROVAL_CHANGED
     return _tell(work, kind, row.id, actor)
+
+
+def use(work: Writing, row: Row, actor: Actor) -> None:
+    """Note that what was said yes to is done now: the yes holds for nothing more."""
+    work.execute(update(tables.approval).where(_a.id == row.id).values(used_at=work.now))
+    _tell(work, EventKind.APPROVAL_CHANGED, row.id, actor)
+
+
+def void(connection: Connection, at: float) -> None:
+    """Make nothing of what a backup calls approved happen again, before it is put in place.
+
+    What it has as approved counts as begun, so that it is settled and not carried out, and a yes
+    that a call could still use counts as used: since the backup, both may have happened.
+    """
+    connection.execute(
+        update(tables.approval)
+        .where(_a.state == ApprovalState.APPROVED.value)
+        .values(state=ApprovalState.RUNNING.value, started_at=at)
+    )
+    said_yes = [state.value for state in SAID_YES]
+    connection.execute(
+        update(tables.approval)
+        .where(_a.kind == ApprovalKind.ACTION.value, _a.state.in_(said_yes), _a.used_at.is_(None))
+        .values(used_at=at)
+    )
+
+
+def latest_unused(asking: Asking, requester: str, digest: str) -> Row | None:
+    """Give the last request for exactly this whose yes, if there is one, was not used."""
+    return asking.execute(
+        select(tables.approval)
+        .where(_a.requester == requester, _a.digest == digest, _a.used_at.is_(None))
+        .order_by(_a.id.desc())
+        .limit(1)
+    ).first()
 
 
 def find(asking: Asking, number: int) -> Row | None:
@@ -183,6 +219,7 @@ def summary(row: Row) -> dict[str, Any]:
         "closed_at": row.closed_at,
         "error": row.error,
         "result": None if row.result_json is None else json.loads(row.result_json),
+        "used_at": row.used_at,
     }
 
 

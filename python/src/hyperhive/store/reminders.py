@@ -5,7 +5,7 @@ not depend on how many there are.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from sqlalchemy import Select, bindparam, func, literal_column, select, update
 from sqlalchemy.sql.elements import ColumnElement
@@ -115,7 +115,7 @@ def change(work: Writing, row: Row, kind: EventKind, actor: Actor | str, **chang
 
 def find(asking: Asking, number: int) -> Row | None:
     """Give one reminder."""
-    return cast("Row | None", asking.execute(_FIND, {"number": number}).first())
+    return asking.execute(_FIND, {"number": number}).first()
 
 
 def due(asking: Asking, limit: int) -> Sequence[Row]:

@@ -21,7 +21,7 @@ from sqlalchemy import Connection, delete, insert, select
 
 from hyperhive.bus import Bus
 from hyperhive.domain.errors import ConflictError, InvalidError, NotFoundError, UnavailableError
-from hyperhive.store import engine, migrate, tables
+from hyperhive.store import approvals, engine, migrate, tables
 from hyperhive.store.transaction import Reading, Writing
 from hyperhive.store.writer import Writer
 
@@ -213,6 +213,7 @@ def _set_aside(present: Path, backups: Path) -> Path:
 def _made_ready(source: Path, ready: Path) -> str:
     """Copy a backup, bring it to this version's schema, give it a new epoch and return that.
 
+    What it calls approved may have been carried out since: it is made to run nothing again.
     The original stays as it is, and a backup that cannot be used is refused before it replaces
     anything.
     """
@@ -227,6 +228,7 @@ def _made_ready(source: Path, ready: Path) -> str:
         migrate.migrate(connection, ready, ready.parent)
         engine.begin(connection)
         epoch = _new_epoch(connection)
+        approvals.void(connection, time.time())
         engine.commit(connection)
     finally:
         connection.close()

@@ -219,6 +219,7 @@ class ApprovalRow(SQLModel, table=True):
     closed_at: float | None = None
     error: str | None = Field(default=None, sa_type=Text)
     result_json: str | None = Field(default=None, sa_type=Text)
+    used_at: float | None = None
 
 
 class SpawnedRow(SQLModel, table=True):
@@ -276,6 +277,47 @@ class ReminderRow(SQLModel, table=True):
     message: int | None = None
     written: str | None = None
     closed_at: float | None = None
+
+
+class PullRequestRow(SQLModel, table=True):
+    """A pull request on the forge, as it was when the hive last told of it.
+
+    ``comments`` and ``reviews`` are the latest of each that were told; ``involved_json`` are the
+    accounts that have said something.
+    """
+
+    __tablename__ = "pull_request"
+    __table_args__: ClassVar[Any] = (
+        Index("ix_pull_request_place", "repository", "number", unique=True),
+        Index("ix_pull_request_open", "state", "id", sqlite_where=_OPEN),
+        {"sqlite_autoincrement": True},
+    )
+    id: int | None = Field(default=None, primary_key=True)
+    repository: str
+    number: int
+    title: str = Field(sa_type=Text)
+    author: str
+    state: str
+    head: str
+    base: str
+    url: str = Field(sa_type=Text)
+    reviewers_json: str = Field(default="[]", sa_type=Text)
+    involved_json: str = Field(default="[]", sa_type=Text)
+    merged_by: str | None = None
+    at: float
+    updated_at: float
+    closed_at: float | None = None
+    comments: int = 0
+    reviews: int = 0
+
+
+class ForgeKeptRow(SQLModel, table=True):
+    """An account or organisation that the hive has made or kept on the forge (``kind``)."""
+
+    __tablename__ = "forge_kept"
+    kind: str = Field(primary_key=True)
+    name: str = Field(primary_key=True)
+    at: float
 
 
 class AlertRow(SQLModel, table=True):
@@ -338,6 +380,8 @@ question = table_of(QuestionRow)
 approval = table_of(ApprovalRow)
 spawned = table_of(SpawnedRow)
 reminder = table_of(ReminderRow)
+pull_request = table_of(PullRequestRow)
+forge_kept = table_of(ForgeKeptRow)
 alert = table_of(AlertRow)
 audit = table_of(AuditRow)
 login = table_of(LoginRow)

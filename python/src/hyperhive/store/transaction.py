@@ -17,7 +17,7 @@ from hyperhive.domain.actors import Actor
 from hyperhive.domain.events import EventKind
 from hyperhive.store import engine
 
-__all__ = ["Asking", "Reading", "Row", "Writing", "dumps"]
+__all__ = ["Asking", "Reading", "Row", "Writing", "dumps", "number_of"]
 
 
 Row = AnyRow[Any]
@@ -127,6 +127,14 @@ class Writing:
         until `then`.
         """
         self.undoing.append(undo)
+
+
+def number_of(done: CursorResult[Any]) -> int:
+    """Give the number that an inserted row got."""
+    key = done.inserted_primary_key
+    if key is None:
+        raise LookupError("the statement has inserted no single row")
+    return int(key[0])
 
 
 def dumps(value: Any) -> str:

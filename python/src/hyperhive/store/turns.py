@@ -99,6 +99,7 @@ def end(
     if row.started_at is not None:
         work.record(EventKind.TURN_ENDED, row.agent, told, agent=row.agent)
     work.wake(bus.turn(row.id))
+    work.wake(bus.transcript(row.id))
 
 
 def note_context(work: Writing, number: int, tokens: int | None) -> None:
@@ -129,6 +130,7 @@ def add_events(work: Writing, turn: int, events: Sequence[Mapping[str, Any]]) ->
     ]
     if fresh:
         work.execute(insert(tables.turn_event), fresh)
+        work.wake(bus.transcript(turn))
     return len(fresh)
 
 

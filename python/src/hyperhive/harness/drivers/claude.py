@@ -4,7 +4,7 @@ The conversation is continued from turn to turn and across restarts; if it is go
 begins and a note says so. One that has become too long for its model is compacted, and the turn
 is tried once more. The program gets the hive's tools and those of the declared further servers,
 its own tools but for those that compete with the hive's, and no permission beyond them: what is
-not allowed is denied, and nobody is asked.
+not allowed is denied, or put to the operator where that is declared.
 """
 
 import asyncio
@@ -59,6 +59,10 @@ OWN_TOOLS: Final = (
     "Write",
 )
 """What is allowed without asking, because the box is the boundary."""
+
+DENY: Final = "--permission-mode=dontAsk"
+ASK_OPERATOR: Final = f"--permission-prompt-tool=mcp__{HIVE_SERVER}__permission_prompt"
+"""What becomes of a call that is not allowed: it is denied, or the hive's tool decides."""
 
 COMPACT: Final = "/compact"
 """What the program takes, as a prompt, for the order to shorten its conversation."""
@@ -179,7 +183,7 @@ def _arguments(assignment: Assignment, access: McpAccess) -> tuple[str, ...]:
         "--verbose",
         f"--mcp-config={config}",
         "--strict-mcp-config",
-        "--permission-mode=dontAsk",
+        ASK_OPERATOR if cli.asks_operator else DENY,
         f"--append-system-prompt-file={access.environment['HYPERHIVE_SYSTEM_PROMPT_FILE']}",
         f"--allowedTools={','.join(_allowed(cli))}",
     ]

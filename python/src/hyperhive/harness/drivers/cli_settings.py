@@ -23,10 +23,12 @@ class CliSettings:
     mcp_servers: Mapping[str, McpServer] = field(default_factory=dict)
     spend_usd: float | None = None
     """What a turn may cost, in US dollars."""
+    asks_operator: bool = False
+    """Whether the operator decides what the program asks permission for; else it is denied."""
 
 
 def read_cli_settings(data: Mapping[str, Any]) -> CliSettings:
-    """Read ``tools``, ``mcp_servers`` and ``spend_usd`` from a welcome's driver.
+    """Read what concerns an agent program from a welcome's driver.
 
     Keys that are missing or ``null`` are unset. Raises ValueError or TypeError for a wrong type.
     """
@@ -42,4 +44,5 @@ def read_cli_settings(data: Mapping[str, Any]) -> CliSettings:
             for name, server in (data.get("mcp_servers") or {}).items()
         },
         spend_usd=None if spend is None else float(spend),
+        asks_operator=data.get("permission_prompts") == "operator",
     )

@@ -19,6 +19,7 @@ from hyperhive.domain.errors import ForbiddenError
 from hyperhive.services.agents import Agents
 from hyperhive.services.approvals import Approvals
 from hyperhive.services.feed import Feed
+from hyperhive.services.forge import ForgeDesk
 from hyperhive.services.logins import Logins
 from hyperhive.services.messages import Messages
 from hyperhive.services.questions import Questions
@@ -32,7 +33,7 @@ from hyperhive.store import Store
 from hyperhive.surfaces.bounds import NUMBER_MAX, given_key
 from hyperhive.surfaces.http.gate import login_of
 from hyperhive.surfaces.http.requests import RestoreBackup, SendMessage
-from hyperhive.surfaces.http.stream import position, stream
+from hyperhive.surfaces.http.stream import position, stream, transcript
 from hyperhive.surfaces.identity import came_by_admin_socket
 
 PAGE_MAX: Final = 500
@@ -61,6 +62,7 @@ class Services:
     questions: Questions
     approvals: Approvals
     reminders: Reminders
+    forge: ForgeDesk
 
 
 class State(Controller):
@@ -189,7 +191,7 @@ class TurnsApi(Controller):
         return await services.turns.page(name, before=before, limit=limit)
 
     @get("/turns/{number:int}/events", summary="Page forwards through a turn's transcript")
-    async def transcript(
+    async def lines(
         self,
         number: Number,
         services: NamedDependency[Services],
@@ -198,6 +200,34 @@ class TurnsApi(Controller):
     ) -> dict[str, Any]:
         """List lines, oldest first."""
         return await services.turns.transcript(number, after=after, limit=limit)
+
+    @get("/turns/{number:int}/stream", summary="A turn's transcript as it is written")
+    async def follow(
+        self,
+        number: Number,
+        request: Asked,
+        services: NamedDependency[Services],
+        logins: NamedDependency[Logins],
+        after: Annotated[int, QueryParameter(ge=-1, le=NUMBER_MAX)] = -1,
+    ) -> Stream:
+        """Follow a turn: ``lines`` events until an ``end``."""
+        await services.turns.news(number, after=after, limit=1)
+        login = login_of(request.scope)
+        return Stream(
+            transcript(services.store, services.turns, number, after, logins, login),
+            media_type="text/event-stream",
+            headers={"cache-control": "no-store, no-transform", "x-accel-buffering": "no"},
+        )
+
+    @get("/figures", summary="Cost, tokens, turns and messages of each agent over time")
+    async def figures(
+        self,
+        services: NamedDependency[Services],
+        hours: Annotated[int, QueryParameter(ge=1, le=24 * 30)] = 24,
+        agent: Annotated[str | None, QueryParameter(max_length=64)] = None,
+    ) -> dict[str, Any]:
+        """Add up what happened in each of equal spans, the last one still open."""
+        return await services.snapshots.figures(hours=hours, agent=agent)
 
 
 class AdminApi(Controller):

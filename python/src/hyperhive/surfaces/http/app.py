@@ -16,6 +16,7 @@ from hyperhive.services.logins import Logins
 from hyperhive.surfaces.http.api import AdminApi, MessagesApi, Services, State, TurnsApi
 from hyperhive.surfaces.http.approvals import ApprovalsApi, InputsApi
 from hyperhive.surfaces.http.deciding import QuestionsApi, QuotasApi, ThreadsApi
+from hyperhive.surfaces.http.forge import ForgeApi
 from hyperhive.surfaces.http.lifecycle import AgentsApi, HiveApi, Lifecycle
 from hyperhive.surfaces.http.pages import Pages
 from hyperhive.surfaces.http.problems import MEDIA_TYPE, problem, problem_of
@@ -30,7 +31,7 @@ def operator_app(services: Services, logins: Logins, lifecycle: Lifecycle) -> Li
     """Build the application that the gate and the admin socket lead to."""
     return Litestar(
         route_handlers=[
-            *(QuestionsApi, ThreadsApi, QuotasApi, ApprovalsApi, InputsApi),
+            *(QuestionsApi, ThreadsApi, QuotasApi, ApprovalsApi, InputsApi, ForgeApi),
             *(State, MessagesApi, RemindersApi, TurnsApi, AgentsApi, HiveApi, AdminApi, Pages),
         ],
         dependencies={

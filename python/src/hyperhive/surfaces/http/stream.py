@@ -1,16 +1,19 @@
-"""The live stream: every event after a position, in order, none twice, as server-sent events."""
+"""The live streams, as server-sent events: the hive's events, and the transcript of a turn."""
 
 import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
+from hyperhive import bus
 from hyperhive.domain.errors import InvalidError
 from hyperhive.services.feed import Feed, TooFarBehindError
 from hyperhive.services.logins import Login, Logins
+from hyperhive.services.turns import Turns
 from hyperhive.store import Store
 
 KEEP_ALIVE_SECONDS: Final = 15.0
+LINES_AT_ONCE: Final = 200
 POSITION_DIGITS: Final = 19
 """Fewer digits than this are a number that the database can hold."""
 
@@ -82,6 +85,39 @@ async def stream(
             elif not await watch.wait(keep_alive_seconds):
                 yield b": still here\n\n"
             # A loop that never waits would starve the others while it catches up.
+            await asyncio.sleep(0)
+
+
+async def transcript(
+    store: Store,
+    turns: Turns,
+    number: int,
+    after: int,
+    logins: Logins,
+    login: Login | None = None,
+    *,
+    keep_alive_seconds: float = KEEP_ALIVE_SECONDS,
+) -> AsyncIterator[bytes]:
+    """Give the lines of a turn as they are written, until it has ended and all are told.
+
+    A turn's last lines may come just after its end; whoever wants those asks for the transcript.
+    """
+    with (
+        store.bus.watch(bus.transcript(number)) as watch,
+        logins.staying(login, watch.ring) as stay,
+    ):
+        if login is not None and await logins.session(login.secret) is None:
+            return
+        while not (store.bus.closed or stay.is_over):
+            lines, is_over = await turns.news(number, after=after, limit=LINES_AT_ONCE)
+            if lines:
+                after = lines[-1]["n"]
+                yield _event("lines", {"events": lines})
+            if is_over:
+                yield _event("end", {"turn": number})
+                return
+            if not lines and not await watch.wait(keep_alive_seconds):
+                yield b": still here\n\n"
             await asyncio.sleep(0)
 
 

@@ -42,6 +42,7 @@ class Told:
 
     text: str
     is_error: bool = False
+    is_text_only: bool = False
 
 
 def tool_call(scope: Any, body: bytes) -> Asked | None:
@@ -61,7 +62,8 @@ def tool_call(scope: Any, body: bytes) -> Asked | None:
 
 async def answer(number: int | str, told: Told, send: Any) -> None:
     """Send what a tool has said; a result goes out twice, as text and as an object."""
-    structured = "" if told.is_error else f',"structuredContent":{told.text}'
+    has_object = not (told.is_error or told.is_text_only)
+    structured = "" if not has_object else f',"structuredContent":{told.text}'
     body = (
         f'{{"jsonrpc":"2.0","id":{dumps(number)},"result":{{"content":[{{"type":"text",'
         f'"text":{dumps(told.text)}}}]{structured},"isError":{dumps(told.is_error)}}}}}'

@@ -33,6 +33,7 @@ from hyperhive.surfaces.disconnects import Request
 from hyperhive.surfaces.mcp import exchanges
 from hyperhive.surfaces.mcp.calls import SCOPE_KEY, Call
 from hyperhive.surfaces.mcp.exchanges import Told
+from hyperhive.surfaces.mcp.permissions import PERMISSION_PROMPT
 from hyperhive.surfaces.mcp.tool import Tool
 from hyperhive.surfaces.mcp.tools import Toolbox
 
@@ -104,9 +105,10 @@ class McpServer:
         self, context: ServerRequestContext[Any], params: CallToolRequestParams
     ) -> CallToolResult:
         told = await self._run(_call(context), params.name, params.arguments)
+        is_plain = told.is_error or told.is_text_only
         return CallToolResult(
             content=[TextContent(type="text", text=told.text)],
-            structured_content=None if told.is_error else json.loads(told.text),
+            structured_content=None if is_plain else json.loads(told.text),
             is_error=told.is_error,
         )
 
@@ -116,7 +118,8 @@ class McpServer:
             return _refused(self._absent(call.agent, name))
         try:
             given = tool.arguments.model_validate(arguments or {})
-            return Told(dumps(await tool.run(call, given)))
+            said = dumps(await tool.run(call, given))
+            return Told(said, is_text_only=tool.is_text_only)
         except ValidationError as error:
             return _refused(_faults(tool, error))
         except HiveError as error:
@@ -135,7 +138,7 @@ class McpServer:
                 f"Only the manager has the tool {name!r}: ask it with `send` to `manager`. "
                 f"Yours are: {', '.join(granted)}."
             )
-        if name in self._toolbox.tools:
+        if name in self._toolbox.tools and name != PERMISSION_PROMPT:
             return (
                 f"You are not granted the tool {name!r}: see agents.{agent}.tools. "
                 f"Yours are: {', '.join(granted)}."

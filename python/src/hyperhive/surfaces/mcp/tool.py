@@ -24,3 +24,5 @@ class Tool:
     arguments: type[Arguments]
     run: Callable[[Call, Any], Awaitable[dict[str, Any]]]
     reads_only: bool = False
+    is_text_only: bool = False
+    """Whether its result goes out as text alone: not every program that reads it takes both."""

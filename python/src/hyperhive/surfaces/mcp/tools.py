@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from pydantic import Field
 
-from hyperhive.config.agents import MANAGER_TOOLS
+from hyperhive.config.agents import MANAGER_TOOLS, PermissionPrompts
 from hyperhive.domain.actors import OPERATOR
 from hyperhive.domain.messages import (
     BODY_BYTES_MAX,
@@ -26,6 +26,7 @@ from hyperhive.store import Store
 from hyperhive.surfaces.bounds import GIVEN_KEY_CHARS_MAX, Number
 from hyperhive.surfaces.mcp import reminders as reminder_tools
 from hyperhive.surfaces.mcp.calls import Call
+from hyperhive.surfaces.mcp.permissions import PERMISSION_PROMPT
 from hyperhive.surfaces.mcp.tool import Arguments, Tool
 
 
@@ -204,7 +205,6 @@ class Toolbox:
         self.tools: dict[str, Tool] = {
             tool.name: tool
             for tool in (
-                *reminder_tools.tools(reminders),
                 Tool("recv", RECV, Recv, self._recv),
                 Tool("send", SEND, Send, self._send),
                 Tool("ack", ACK, Ack, self._ack),
@@ -228,6 +228,7 @@ class Toolbox:
                     self._message_status,
                     reads_only=True,
                 ),
+                *reminder_tools.tools(reminders),
             )
         }
 
@@ -251,6 +252,10 @@ class Toolbox:
         if name in MANAGER_TOOLS and not self.is_manager(agent):
             return False
         declared = self._agents.hive.agents.get(agent)
+        if name == PERMISSION_PROMPT:
+            # Of its program, not of the model: no list of tools grants it or takes it away.
+            operator = PermissionPrompts.OPERATOR
+            return declared is not None and declared.driver.permission_prompts is operator
         return declared is None or declared.tools is None or name in declared.tools
 
     async def _send(self, call: Call, given: Send) -> dict[str, Any]:

@@ -77,6 +77,7 @@ def _approvals() -> None:
         sa.Column("closed_at", sa.Float(), nullable=True),
         sa.Column("error", sa.Text(), nullable=True),
         sa.Column("result_json", sa.Text(), nullable=True),
+        sa.Column("used_at", sa.Float(), nullable=True),
         sqlite_autoincrement=True,
     )
     op.create_index(

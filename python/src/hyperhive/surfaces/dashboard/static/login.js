@@ -20,7 +20,7 @@ form.addEventListener("submit", async (event) => {
   say(refusal, null);
   try {
     await login(secret.value);
-    location.assign("/");
+    location.assign(`/${location.hash}`);
   } catch (error) {
     say(refusal, error instanceof Error ? error.message : String(error));
     secret.select();

@@ -1,10 +1,17 @@
 /** Where everything meets: the first snapshot, the views of it, and the stream that keeps them true. */
 
+import { openAgentPage } from "./pages/agent.js";
+import { openDecisionsPage } from "./pages/decisions.js";
+import { openForgePage } from "./pages/forge.js";
 import { openHivePage } from "./pages/hive.js";
+import { openRemindersPage } from "./pages/reminders.js";
+import { openSystemPage } from "./pages/system.js";
+import { keepSkips, Router } from "./router.js";
 import { fromSnapshot } from "./state/state.js";
 import { Store } from "./state/store.js";
 import { part, say } from "./view/elements.js";
 import { Header } from "./view/header.js";
+import { notices } from "./view/notices.js";
 import { startTicking, synchronise } from "./view/times.js";
 import { follow, snapshot } from "./wire/follow.js";
 
@@ -28,8 +35,26 @@ async function firstSnapshot() {
 const first = await firstSnapshot();
 synchronise(first.at);
 const store = new Store(fromSnapshot(first));
-const page = openHivePage(store);
-const header = new Header(store, page.openUnread);
+const hive = openHivePage(store);
+const header = new Header(store, () => {
+  location.hash = document.body.dataset["page"] === "messages" ? "#/messages" : "#/hive";
+  hive.openUnread();
+});
+keepSkips(part("skips", HTMLElement));
+new Router(
+  {
+    hive: () => ({ enter: () => "" }),
+    messages: () => ({ enter: () => "Messages" }),
+    decisions: () => openDecisionsPage(store),
+    reminders: () => openRemindersPage(store),
+    forge: () => openForgePage(store),
+    agent: () => openAgentPage(store, hive.write, hive.reply),
+    system: () => openSystemPage(store),
+  },
+  part("place", HTMLElement),
+  (title) => header.moved(title),
+);
 document.body.classList.remove("is-loading");
 startTicking();
-await follow(store, (connection) => header.connected(connection), synchronise);
+notices(store, part("notify", HTMLElement));
+follow(store, (connection) => header.connected(connection), synchronise);

@@ -82,6 +82,77 @@
  * @property {string | null} agent
  * @property {number} raised_at
  *
+ * @typedef {"open" | "answered" | "expired" | "cancelled"} QuestionState
+ *
+ * @typedef {object} Question Of an agent, to the operator or to another agent.
+ * @property {number} id
+ * @property {string} asker
+ * @property {string} target
+ * @property {string} question
+ * @property {string[]} options advisory: free text is always possible
+ * @property {boolean} multi
+ * @property {QuestionState} state
+ * @property {number} at
+ * @property {number | null} expires_at
+ * @property {string | string[] | null} answer
+ * @property {string | null} answerer
+ * @property {number | null} answered_at
+ * @property {boolean} late
+ * @property {number | null} closed_at
+ *
+ * @typedef {"pending" | "approved" | "running" | "done" | "failed" | "denied" | "cancelled"} ApprovalState
+ *
+ * @typedef {object} Approval
+ * @property {number} id
+ * @property {string} kind
+ * @property {string} requester
+ * @property {string | null} agent whom it concerns, where that is one agent
+ * @property {string} title
+ * @property {string} digest of exactly what is shown
+ * @property {ApprovalState} state
+ * @property {number} at
+ * @property {number | null} expires_at
+ * @property {number | null} decided_at
+ * @property {string | null} decided_by
+ * @property {string | null} note
+ * @property {number | null} started_at
+ * @property {number | null} closed_at
+ * @property {string | null} error
+ * @property {any} result
+ *
+ * @typedef {Approval & {shown: Record<string, any>}} WholeApproval
+ *
+ * @typedef {"proposed" | "pending" | "delivered" | "failed" | "cancelled"} ReminderState
+ *
+ * @typedef {object} Reminder
+ * @property {number} id
+ * @property {string} agent
+ * @property {ReminderState} state
+ * @property {string} preview
+ * @property {number} bytes
+ * @property {number} at
+ * @property {number} due_at
+ * @property {number} next_at
+ * @property {string | null} file_path
+ * @property {number | null} repeat_every_seconds
+ * @property {number} attempts
+ * @property {string | null} last_error
+ * @property {boolean} late
+ * @property {number} deliveries
+ * @property {number | null} delivered_at
+ * @property {number | null} message
+ * @property {number | null} closed_at
+ *
+ * @typedef {object} RemindersState
+ * @property {ReadonlyMap<string, {pending: number, failed: number}>} counts by agent
+ * @property {ReadonlyMap<number, Reminder>} rows pending ones due next and the newest failed ones, by id
+ *
+ * @typedef {Record<string, any>} PullRequest
+ *
+ * @typedef {object} ForgeState
+ * @property {Record<string, any>} facts its kind, url and state
+ * @property {ReadonlyMap<string, PullRequest>} pulls
+ *
  * @typedef {object} Hive
  * @property {string} name
  * @property {string} version
@@ -89,6 +160,7 @@
  * @property {readonly Pause[]} pauses
  * @property {Rollout | null} rollout
  * @property {number} spent_today_usd
+ * @property {any} [limits] what may be spent
  *
  * @typedef {object} Snapshot
  * @property {number} seq
@@ -101,6 +173,10 @@
  * @property {{unread: number}} operator
  * @property {Alert[]} alerts
  * @property {Tombstone[]} tombstones
+ * @property {Question[]} [questions] absent from a server that knows none; likewise those below
+ * @property {Approval[]} [approvals]
+ * @property {{counts: Record<string, {pending: number, failed: number}>, rows: Reminder[]}} [reminders]
+ * @property {Record<string, any> | null} [forge]
  *
  * @typedef {object} HiveEvent One fact, past tense; `data` has the fields of its kind.
  * @property {number} seq
@@ -125,6 +201,30 @@
  * @property {{unread: number}} operator
  * @property {ReadonlyMap<string, Alert>} alerts
  * @property {ReadonlyMap<string, Tombstone>} tombstones
+ * @property {ReadonlyMap<number, Question>} questions all open ones and the last closed, by id
+ * @property {ReadonlyMap<number, Approval>} approvals all open ones and the last closed, by id
+ * @property {RemindersState} reminders
+ * @property {ForgeState | null} forge
+ *
+ * @typedef {object} Turn One run of an agent's program.
+ * @property {number} id
+ * @property {string} agent
+ * @property {string} kind
+ * @property {string | null} model
+ * @property {number} started_at
+ * @property {number | null} ended_at
+ * @property {string | null} outcome
+ * @property {string | null} error
+ * @property {{input_tokens?: number | null, output_tokens?: number | null, cost_usd?: number | null}} usage
+ * @property {number | null} context_tokens
+ * @property {Record<string, number>} tools
+ * @property {number[]} messages
+ *
+ * @typedef {object} Line One line of a turn's transcript.
+ * @property {number} n
+ * @property {number} at
+ * @property {string} kind
+ * @property {Record<string, any>} data
  *
  * @typedef {Message & {body: string, history: HiveEvent[]}} WholeMessage
  *

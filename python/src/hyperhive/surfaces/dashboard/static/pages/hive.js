@@ -10,7 +10,7 @@ import { showWhole } from "../view/whole.js";
 
 /**
  * @param {import("../state/store.js").Store} store
- * @returns {{openUnread: () => void}}
+ * @returns {{openUnread: () => void, write: (name: string) => void, reply: (message: import("../types.js").Message) => void}}
  */
 export function openHivePage(store) {
   const compose = new Compose(store);
@@ -22,5 +22,19 @@ export function openHivePage(store) {
   showTombstones(store);
   showDead(store, reply);
   const flow = new Flow(store, reply);
-  return { openUnread: () => void flow.openUnread() };
+  return {
+    openUnread: () => void flow.openUnread(),
+    write: (name) => goTo(() => compose.writeTo(name)),
+    reply: (message) => goTo(() => reply(message)),
+  };
+}
+
+/**
+ * Show the page of messages, then do something on it.
+ *
+ * @param {() => void} then
+ */
+function goTo(then) {
+  addEventListener("hashchange", () => then(), { once: true });
+  location.hash = "#/messages";
 }

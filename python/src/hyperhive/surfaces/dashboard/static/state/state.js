@@ -7,9 +7,13 @@
 
 import * as agents from "./agents.js";
 import * as alerts from "./alerts.js";
+import * as approvals from "./approvals.js";
+import * as forge from "./forge.js";
 import * as hive from "./hive.js";
 import * as messages from "./messages.js";
 import * as operator from "./operator.js";
+import * as questions from "./questions.js";
+import * as reminders from "./reminders.js";
 import * as tombstones from "./tombstones.js";
 
 /** @typedef {import("../types.js").State} State */
@@ -28,6 +32,10 @@ export function fromSnapshot(snapshot) {
     operator: operator.fromSnapshot(snapshot),
     alerts: alerts.fromSnapshot(snapshot),
     tombstones: tombstones.fromSnapshot(snapshot),
+    questions: questions.fromSnapshot(snapshot),
+    approvals: approvals.fromSnapshot(snapshot),
+    reminders: reminders.fromSnapshot(snapshot),
+    forge: forge.fromSnapshot(snapshot),
   };
 }
 
@@ -47,5 +55,9 @@ export function apply(state, event) {
     operator: operator.apply(state.operator, event),
     alerts: alerts.apply(state.alerts, event),
     tombstones: tombstones.apply(state.tombstones, event),
+    questions: questions.apply(state.questions, event),
+    approvals: approvals.apply(state.approvals, event),
+    reminders: reminders.apply(state.reminders, event),
+    forge: forge.apply(state.forge, event),
   };
 }

@@ -31,13 +31,15 @@ export class Store {
   }
 
   /**
-   * Draw `view` now and after every change.
+   * Draw `view` now and after every change; the returned function ends that.
    *
    * @param {(state: State) => void} view
+   * @returns {() => void}
    */
   show(view) {
     this.#views.add(view);
     view(this.#state);
+    return () => this.#views.delete(view);
   }
 
   /**

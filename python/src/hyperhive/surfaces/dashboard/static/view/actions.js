@@ -17,6 +17,7 @@ import { h, say } from "./elements.js";
  * @property {() => string | null} [warning] what would be lost, if something; asked before `run`
  * @property {string} [confirm] the label of the button that goes ahead
  * @property {boolean} [again] whether it can be clicked again once `run` is over
+ * @property {boolean} [primary] whether it is what one usually wants
  * @property {string} [done] what to say then, where nothing else on the page shows it
  */
 
@@ -36,8 +37,8 @@ export async function ask(store, path, body = {}) {
  * @param {Action} action
  * @returns {{element: HTMLElement, reset: () => void}} `reset` makes it ready to be clicked again
  */
-export function actionButton({ label, run, warning, confirm = label, again = false, done }) {
-  const button = h("button", { type: "button", class: "button", click: start }, label);
+export function actionButton({ label, run, warning, confirm = label, again = false, primary = false, done }) {
+  const button = h("button", { type: "button", class: primary ? "button primary" : "button", click: start }, label);
   const refusal = h("p", { class: "refusal", role: "alert", hidden: true });
   const result = h("p", { class: "done", role: "status", hidden: true });
   const element = h("div", { class: "action" }, button, refusal, result);

@@ -4,7 +4,7 @@ import { AgentControls } from "./controls.js";
 import { h, KeyedList, part, say } from "./elements.js";
 import { agentMarks, marksIn } from "./standing.js";
 import { showSince } from "./times.js";
-import { chip, nameTag, showChip, sized } from "./words.js";
+import { agentLink, chip, showChip, sized } from "./words.js";
 
 /** @typedef {import("../types.js").Agent} Agent */
 
@@ -67,7 +67,7 @@ function agentCard(first, store) {
     h(
       "article",
       { class: "card", "aria-label": `Agent ${name}`, "data-agent": name },
-      h("header", {}, h("h3", {}, nameTag(name)), role, spawned, h("span", { class: "now" }, state, since)),
+      h("header", {}, h("h3", {}, agentLink(name)), role, spawned, h("span", { class: "now" }, state, since)),
       description,
       marks,
       reason,

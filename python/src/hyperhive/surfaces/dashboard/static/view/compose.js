@@ -52,6 +52,13 @@ export class Compose {
     });
   }
 
+  /** @param {string} name the agent's */
+  writeTo(name) {
+    this.#to.value = name;
+    this.#setReply(null);
+    this.#body.focus();
+  }
+
   /** @param {Message} message */
   replyTo(message) {
     this.#to.value = message.from;

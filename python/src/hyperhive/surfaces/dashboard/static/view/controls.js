@@ -24,8 +24,9 @@ export class AgentControls {
   /**
    * @param {Agent} agent
    * @param {import("../state/store.js").Store} store
+   * @param {string} [place] tells the fields of one page from those of another
    */
-  constructor(agent, store) {
+  constructor(agent, store, place = "") {
     this.#agent = agent;
     this.#store = store;
     const cut = () => (this.#agent.turn ? `Turn ${this.#agent.turn.id} is ended; its messages come again.` : null);
@@ -43,16 +44,18 @@ export class AgentControls {
       confirm: "Begin anew",
       done: "Its next turn begins a new conversation.",
     });
+    this.rebuild = this.#action("Rebuild", "rebuild", { warning: drained, confirm: "Rebuild it" });
     this.destroy = this.#action("Destroy", "destroy", {
       warning: () => `${this.#agent.name} is removed, and its turn ended. Its state is kept as a tombstone.`,
       confirm: "Destroy it",
     });
-    const panel = h("div", { class: "more", id: `more-${agent.name}`, hidden: true });
+    const panel = h("div", { class: "more", id: `more-${place}${agent.name}`, hidden: true });
     panel.append(
       this.compact.element,
       this.newSession.element,
+      this.rebuild.element,
       this.destroy.element,
-      modelForm(agent.name, store),
+      modelForm(agent.name, store, place),
       this.#box,
     );
     this.#more.setAttribute("aria-controls", panel.id);

@@ -1,6 +1,8 @@
 /** The header: which hive this is, whether what is shown is true now, and what waits for the operator. */
 
-import { part } from "./elements.js";
+import { isForOperator } from "../state/questions.js";
+import { total } from "../state/reminders.js";
+import { part, say } from "./elements.js";
 import { moment, now } from "./times.js";
 
 /** @typedef {import("../types.js").ConnectionState} ConnectionState */
@@ -22,6 +24,9 @@ export class Header {
   /** When the page was last known to be true, by the server's clock. */
   #trueAt = now();
   #stopping = false;
+  #place = "";
+  #waiting = 0;
+  #hive = "";
   /** @type {ConnectionState} */
   #state = "connecting";
 
@@ -31,12 +36,20 @@ export class Header {
    */
   constructor(store, openUnread) {
     this.#unread.addEventListener("click", openUnread);
-    store.show(({ hive, operator }) => {
+    const toDecide = part("to-decide", HTMLElement);
+    const failed = part("reminders-failed", HTMLElement);
+    store.show((state) => {
+      const { hive, operator } = state;
+      const decisions = decisionsOf(state);
+      badge(toDecide, decisions, "to decide");
+      badge(failed, total(state.reminders).failed, "failed");
       this.#name.textContent = hive.name;
       this.#version.textContent = hive.version;
       this.#unread.textContent = unreadText(operator.unread);
       this.#unread.disabled = operator.unread === 0;
-      document.title = `${operator.unread > 0 ? `(${operator.unread}) ` : ""}${hive.name} · Hyperhive`;
+      this.#waiting = operator.unread + decisions;
+      this.#hive = hive.name;
+      this.#title();
       this.#stopping = hive.stopping;
       this.#draw();
     });
@@ -47,6 +60,19 @@ export class Header {
     if (this.#state === "live" && connection !== "live") this.#trueAt = now();
     this.#state = connection;
     this.#draw();
+  }
+
+  /** @param {string} title of the page that is shown */
+  moved(title) {
+    this.#place = title === "Hyperhive" ? "" : title;
+    this.#title();
+  }
+
+  #title() {
+    const count = this.#waiting > 0 ? `(${this.#waiting}) ` : "";
+    const place = this.#place ? `${this.#place} · ` : "";
+    const title = `${count}${place}${this.#hive} · Hyperhive`;
+    if (document.title !== title) document.title = title;
   }
 
   #draw() {
@@ -67,4 +93,23 @@ export class Header {
  */
 function unreadText(count) {
   return count === 0 ? "nothing unread" : `${count.toLocaleString("en")} unread`;
+}
+
+/**
+ * @param {import("../types.js").State} state
+ * @returns {number} what waits for a word of the operator
+ */
+export function decisionsOf({ approvals, questions }) {
+  const pending = [...approvals.values()].filter(({ state }) => state === "pending").length;
+  return pending + [...questions.values()].filter(isForOperator).length;
+}
+
+/**
+ * @param {HTMLElement} element
+ * @param {number} count
+ * @param {string} noun
+ */
+function badge(element, count, noun) {
+  say(element, count > 0 ? count.toLocaleString("en") : null);
+  element.title = `${count.toLocaleString("en")} ${noun}`;
 }

@@ -6,11 +6,12 @@ import { h, say } from "./elements.js";
 /**
  * @param {string} name the agent's
  * @param {import("../state/store.js").Store} store
+ * @param {string} place
  * @returns {HTMLFormElement}
  */
-export function modelForm(name, store) {
+export function modelForm(name, store, place) {
   const path = `/api/agents/${encodeURIComponent(name)}/model`;
-  const input = h("input", { id: `model-${name}`, autocomplete: "off", spellcheck: "false", maxlength: 200 });
+  const input = h("input", { id: `model-${place}${name}`, autocomplete: "off", spellcheck: "false", maxlength: 200 });
   const use = h("button", { type: "submit", class: "button" }, "Use");
   const refusal = h("p", { class: "refusal", role: "alert", hidden: true });
   const declared = actionButton({

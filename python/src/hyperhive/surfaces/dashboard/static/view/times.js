@@ -82,6 +82,23 @@ export function showMoment(element, at) {
 }
 
 /**
+ * Let `element` say how long there is until `at`, from now on.
+ *
+ * @param {HTMLTimeElement} element
+ * @param {number | null} at
+ */
+export function showLeft(element, at) {
+  element.hidden = at === null;
+  if (at === null) {
+    delete element.dataset["left"];
+    return;
+  }
+  element.dataset["left"] = String(at);
+  stamp(element, at);
+  refresh(element);
+}
+
+/**
  * Let `element` be there until `until`, and no longer.
  *
  * @param {HTMLElement} element
@@ -97,7 +114,7 @@ export function showUntil(element, until) {
 export function startTicking() {
   setInterval(() => {
     if (document.hidden) return;
-    for (const element of document.querySelectorAll("time[data-since]")) {
+    for (const element of document.querySelectorAll("time[data-since], time[data-left]")) {
       if (element instanceof HTMLElement) refresh(element);
     }
     for (const element of document.querySelectorAll("[data-until]:not([hidden])")) {
@@ -117,6 +134,15 @@ function stamp(element, at) {
 
 /** @param {HTMLElement} element */
 function refresh(element) {
-  const text = span(now() - Number(element.dataset["since"]));
+  const { since, left } = element.dataset;
+  const text = left === undefined ? span(now() - Number(since)) : leftText(Number(left) - now());
   if (element.textContent !== text) element.textContent = text;
+}
+
+/**
+ * @param {number} seconds
+ * @returns {string}
+ */
+function leftText(seconds) {
+  return seconds > 0 ? `${span(Math.max(1, seconds))} left` : "overdue";
 }

@@ -28,8 +28,9 @@ export function showWhole(store) {
     run: () => ask(store, "/api/hive/restart", { agents: null, reason: "the operator restarts all agents" }),
     again: true,
   });
-  const controls = part("hive-controls", HTMLElement);
-  controls.append(pause.element, restart.element);
+  const controls = part("hive-pause", HTMLElement);
+  controls.append(pause.element);
+  part("hive-controls", HTMLElement).append(restart.element);
   paused.append(resume.element);
   /** @type {State["hive"] | null} */
   let shown = null;

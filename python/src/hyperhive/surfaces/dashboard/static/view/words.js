@@ -23,6 +23,23 @@ const TONES = {
   dropped: "idle",
   unread: "busy",
   read: "idle",
+  pending: "wait",
+  approved: "busy",
+  running: "busy",
+  done: "good",
+  failed: "bad",
+  denied: "bad",
+  cancelled: "idle",
+  open: "wait",
+  answered: "good",
+  expired: "idle",
+  proposed: "wait",
+  delivered: "good",
+  merged: "good",
+  closed: "idle",
+  ok: "good",
+  timed_out: "bad",
+  died: "bad",
 };
 
 const HUES = 8;
@@ -56,6 +73,14 @@ export function nameTag(name) {
   const element = h("span", { class: "name" });
   showName(element, name);
   return element;
+}
+
+/**
+ * @param {string} name
+ * @returns {HTMLAnchorElement} the name of an agent, leading to its page
+ */
+export function agentLink(name) {
+  return h("a", { class: "agent-link", href: `#/agent/${encodeURIComponent(name)}` }, nameTag(name));
 }
 
 /**

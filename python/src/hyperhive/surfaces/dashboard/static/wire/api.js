@@ -77,10 +77,15 @@ export async function ask(path, init, signal = AbortSignal.timeout(REQUEST_MS)) 
  * @returns {Promise<any>}
  */
 export async function answered(response) {
-  if (response.status === 401) location.assign("/login");
+  if (response.status === 401) toLogin();
   const answer = await response.json().catch(() => null);
   if (response.ok) return answer;
   throw new Refusal(refusalText(response.status, answer), response.status);
+}
+
+/** Lead to the login, and back to this page after it. */
+export function toLogin() {
+  location.assign(`/login${location.hash}`);
 }
 
 /**

@@ -5,21 +5,21 @@
  * and nothing is applied twice. When the server cannot resume from there, or its history is another
  * one, a new snapshot is taken. The stream is read with `fetch` rather than `EventSource`, because
  * only so can the page see the keep-alives (and thus their absence) and the status of a refusal.
+ * Tabs share one stream where the browser has shared workers; elsewhere each has its own.
  */
 
 import { apply, fromSnapshot } from "../state/state.js";
-import { answered, ask, get } from "./api.js";
-import { EventParser } from "./sse.js";
+import { get, toLogin } from "./api.js";
+import { Feed } from "./feed.js";
 
 /** @typedef {import("../types.js").State} State */
 /** @typedef {import("../types.js").ConnectionState} ConnectionState */
+/** @typedef {import("./feed.js").News} News */
+/** @typedef {import("./feed.js").Position} Position */
 
-/** The server says something every 15 s; three times that without a word is a dead connection. */
-const SILENCE_MS = 45_000;
 /** Without a connection for this long, what the page shows is called stale. */
 const STALE_MS = 20_000;
-const RETRY_FIRST_MS = 250;
-const RETRY_LAST_MS = 5_000;
+const RETRY_MS = 1_000;
 
 /** @returns {Promise<import("../types.js").Snapshot>} */
 export function snapshot() {
@@ -33,74 +33,76 @@ export function snapshot() {
  * @param {(connection: ConnectionState) => void} report
  * @param {(at: number) => void} synchronise called with the server's time at each snapshot
  */
-export async function follow(store, report, synchronise) {
+export function follow(store, report, synchronise) {
   const connection = new Connection(report);
-  let retry = RETRY_FIRST_MS;
-  let renew = false;
-  for (;;) {
-    try {
-      if (renew) {
+  const source = sourceOf(store.state.hive.version, heard);
+  const at = () => ({ seq: store.state.seq, epoch: store.state.epoch });
+  source.join(at());
+  addEventListener("online", source.wake);
+  document.addEventListener("visibilitychange", source.wake);
+  addEventListener("pagehide", source.leave);
+  addEventListener("pageshow", (event) => event.persisted && source.join(at()));
+
+  /** @param {News} news */
+  function heard(news) {
+    switch (news.type) {
+      case "live":
+        return connection.live();
+      case "lost":
+        return connection.lost();
+      case "login":
+        return toLogin();
+      case "reset":
+        connection.lost();
+        return void renew();
+      case "events":
+        store.update((state) => news.events.reduce(apply, state));
+        for (const event of news.events) store.announce(event);
+    }
+  }
+
+  async function renew() {
+    for (;;) {
+      try {
         const fresh = await snapshot();
         synchronise(fresh.at);
         store.update(() => fromSnapshot(fresh));
-        renew = false;
+        return source.join(at());
+      } catch {
+        // The header says that we are not connected; a snapshot is asked for until there is one.
+        await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
       }
-      renew = await read(store, () => {
-        retry = RETRY_FIRST_MS;
-        connection.live();
-      });
-    } catch {
-      // Whatever broke, the way on is the same; the header says that we are not connected.
     }
-    connection.lost();
-    await pause(retry * (0.5 + Math.random() / 2));
-    retry = Math.min(retry * 2, RETRY_LAST_MS);
   }
 }
 
 /**
- * Apply the stream's events until it ends.
- *
- * @param {import("../state/store.js").Store} store
- * @param {() => void} opened
- * @returns {Promise<boolean>} whether a new snapshot is needed
+ * @param {string} version tabs of another version have a worker of their own
+ * @param {(news: News) => void} tell
+ * @returns {{join: (at: Position) => void, leave: () => void, wake: () => void}}
  */
-async function read(store, opened) {
-  const { seq, epoch } = store.state;
-  const abort = new AbortController();
-  let silence = setTimeout(() => abort.abort(), SILENCE_MS);
-  try {
-    const query = new URLSearchParams({ after: String(seq), epoch });
-    const headers = { accept: "text/event-stream" };
-    const response = await ask(`/dashboard/stream?${query}`, { headers }, abort.signal);
-    if (!response.ok || !response.body) {
-      await answered(response);
-      return false;
-    }
-    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-    const parser = new EventParser();
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done) return false;
-      clearTimeout(silence);
-      silence = setTimeout(() => abort.abort(), SILENCE_MS);
-      for (const { type, data } of parser.feed(value)) {
-        if (type === "reset") return true;
-        if (type === "hello") {
-          const hello = JSON.parse(data);
-          if (hello.epoch !== epoch || hello.seq < seq) return true;
-          opened();
-        } else if (type === "event") {
-          const event = JSON.parse(data);
-          store.update((state) => apply(state, event));
-          store.announce(event);
-        }
-      }
-    }
-  } finally {
-    clearTimeout(silence);
-    abort.abort();
+function sourceOf(version, tell) {
+  if (!("SharedWorker" in globalThis)) {
+    /** @type {Feed | null} */
+    let feed = null;
+    const leave = () => feed?.end();
+    return {
+      join(at) {
+        leave();
+        feed = new Feed(at, tell);
+      },
+      leave,
+      wake: () => feed?.wake(),
+    };
   }
+  const { port } = new SharedWorker("/static/wire/worker.js", { type: "module", name: `hyperhive ${version}` });
+  port.addEventListener("message", ({ data }) => tell(data));
+  port.start();
+  return {
+    join: (at) => port.postMessage({ type: "join", at }),
+    leave: () => port.postMessage({ type: "leave" }),
+    wake: () => port.postMessage({ type: "wake" }),
+  };
 }
 
 /** Turns "open" and "lost" into what the header says. */
@@ -125,23 +127,4 @@ class Connection {
     this.#report("reconnecting");
     this.#stale = setTimeout(() => this.#report("stale"), STALE_MS);
   }
-}
-
-/**
- * Wait, but no longer than until the network is back or someone looks at the page again.
- *
- * @param {number} milliseconds
- * @returns {Promise<void>}
- */
-function pause(milliseconds) {
-  return new Promise((resolve) => {
-    const done = new AbortController();
-    const wake = () => {
-      done.abort();
-      resolve();
-    };
-    setTimeout(wake, milliseconds);
-    addEventListener("online", wake, { signal: done.signal });
-    document.addEventListener("visibilitychange", wake, { signal: done.signal });
-  });
 }

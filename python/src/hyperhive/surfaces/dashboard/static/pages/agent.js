@@ -1,0 +1,349 @@
+/** The page of one agent: what it does now, what it has, what it owes, what it cost, and every control. */
+
+import { total } from "../state/reminders.js";
+import { AgentControls } from "../view/controls.js";
+import { actionButton, ask } from "../view/actions.js";
+import { h, KeyedList, say } from "../view/elements.js";
+import { figures } from "../view/figures.js";
+import { Inbox } from "../view/inbox.js";
+import { reminderItem } from "../view/reminder.js";
+import { fields } from "../view/shown.js";
+import { agentMarks, marksIn } from "../view/standing.js";
+import { Terminal, turnFacts } from "../view/terminal.js";
+import { showMoment, showSince } from "../view/times.js";
+import { chip, nameTag, showChip, sized } from "../view/words.js";
+import { get } from "../wire/api.js";
+
+/** @typedef {import("../types.js").Agent} Agent */
+/** @typedef {import("../types.js").Turn} Turn */
+/** @typedef {Record<string, any>} Thread */
+
+const TURNS_SHOWN = 50;
+const LOG_LINES = 200;
+/** Threads are asked for again this long after something that may have changed them. */
+const THREADS_MS = 500;
+
+/**
+ * @param {import("../state/store.js").Store} store
+ * @param {(name: string) => void} write begins a message to an agent
+ * @param {(message: import("../types.js").Message) => void} reply
+ * @returns {import("../router.js").Page}
+ */
+export function openAgentPage(store, write, reply) {
+  const element = h("div", { class: "page", id: "agent" });
+  /** @type {AgentView | null} */
+  let view = null;
+  document.addEventListener("visibilitychange", () => view?.look(!document.hidden && !element.hidden));
+  return {
+    element,
+    enter(name) {
+      if (view?.name !== name) {
+        view?.end();
+        view = store.state.agents.has(name) ? new AgentView(name, store, write, reply) : null;
+        element.replaceChildren(view?.element ?? h("h2", { tabindex: "-1" }, `There is no agent “${name}”.`));
+      }
+      view?.look(!document.hidden);
+      return name;
+    },
+    leave: () => view?.look(false),
+  };
+}
+
+class AgentView {
+  #store;
+  #terminal;
+  #inbox;
+  #figures;
+  /** @type {Map<number, Turn>} */
+  #turns = new Map();
+  #turnRows = h("tbody", {});
+  /** @type {KeyedList<Turn>} */
+  #turnList;
+  #trouble = h("p", { class: "refusal", role: "alert", hidden: true });
+  #threadRows = h("ul", { class: "decision-rows" });
+  #threadNone = h("p", { class: "quiet", hidden: true }, "Nothing hangs on it.");
+  /** @type {KeyedList<Thread>} */
+  #threads;
+  #quotas = h("div", {});
+  /** @type {(() => void)[]} */
+  #ends = [];
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #threadsDue;
+  #isNew = true;
+
+  /**
+   * @param {string} name
+   * @param {import("../state/store.js").Store} store
+   * @param {(name: string) => void} write
+   * @param {(message: import("../types.js").Message) => void} reply
+   */
+  constructor(name, store, write, reply) {
+    this.name = name;
+    this.#store = store;
+    this.#terminal = new Terminal(name);
+    this.#inbox = new Inbox(name, store, reply);
+    this.#figures = figures(name, "agent");
+    this.#turnList = new KeyedList(this.#turnRows, (turn) => turnRow(turn, () => this.#terminal.only(this.#turns.get(turn.id) ?? turn)));
+    this.#threads = new KeyedList(this.#threadRows, (thread) => threadItem(thread, store, () => this.#threadsSoon()));
+    const first = /** @type {Agent} */ (store.state.agents.get(name));
+    const head = headOf(first, store, () => write(name));
+    const reminders = this.#reminders();
+    const log = logPanel(name);
+    this.element = h(
+      "div",
+      { class: "agent-page" },
+      head.element,
+      this.#trouble,
+      panel("turn-title", "Live", this.#terminal.element),
+      panel("inbox-title", "Inbox", this.#inbox.element),
+      panel("threads-title", "Open threads", this.#threadNone, this.#threadRows),
+      reminders.element,
+      panel("turns-title", "Turns", h("div", { class: "table", tabindex: "0", role: "group", "aria-label": "Table of turns" }, h("table", {}, h("thead", {}, h("tr", {}, ...["Turn", "Began", "End", "What it took", ""].map((text) => h("th", { scope: "col" }, text || h("span", { class: "unseen" }, "Show"))))), this.#turnRows))),
+      panel("figures-title", "What it used", this.#figures.element),
+      panel("quotas-title", "Quotas", this.#quotas),
+      log,
+    );
+    this.#ends.push(
+      store.show((state) => {
+        const agent = state.agents.get(name);
+        head.update(agent);
+        this.#inbox.draw();
+        reminders.update(state);
+      }),
+      store.hear((event) => this.#heard(event)),
+    );
+  }
+
+  /** @param {boolean} looking */
+  look(looking) {
+    this.#terminal.look(looking);
+    if (!looking || !this.#isNew) return;
+    this.#isNew = false;
+    void this.#load();
+  }
+
+  async #load() {
+    const name = encodeURIComponent(this.name);
+    void this.#inbox.load(false);
+    void this.#figures.load();
+    void this.#loadThreads();
+    get(`/api/agents/${name}/quotas`).then(
+      (found) => this.#quotas.replaceChildren(fields(found.quotas ?? found)),
+      (error) => this.#quotas.replaceChildren(h("p", { class: "quiet" }, String(error.message))),
+    );
+    try {
+      const page = await get(`/api/agents/${name}/turns?limit=${TURNS_SHOWN}`);
+      for (const turn of page.turns) if (!this.#turns.has(turn.id)) this.#turns.set(turn.id, turn);
+      this.#terminal.begin(page.turns);
+      this.#drawTurns();
+      say(this.#trouble, null);
+    } catch (error) {
+      say(this.#trouble, error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  /** @param {import("../types.js").HiveEvent} event */
+  #heard(event) {
+    const { kind, agent, data } = event;
+    if (agent === this.name && kind === "turn_started") {
+      const blank = { ended_at: null, outcome: null, error: null, usage: {}, context_tokens: null, tools: {}, kind: "work", model: null };
+      this.#took({ ...blank, ...data, agent: this.name });
+    } else if (agent === this.name && kind === "turn_ended") {
+      const known = this.#turns.get(data.id);
+      if (known) this.#took({ ...known, ...data, usage: data.usage ?? {} });
+    } else if (/^(question|approval|reminder|pull_request)_|^message_(queued|dead|acked|dropped)/.test(kind)) {
+      if (JSON.stringify(data).includes(`"${this.name}"`)) this.#threadsSoon();
+    }
+  }
+
+  /** @param {Turn} turn */
+  #took(turn) {
+    this.#turns.set(turn.id, turn);
+    this.#terminal.turn(turn);
+    this.#drawTurns();
+  }
+
+  #drawTurns() {
+    const newest = [...this.#turns.values()].sort((a, b) => b.id - a.id).slice(0, TURNS_SHOWN);
+    this.#turns = new Map(newest.map((turn) => [turn.id, turn]));
+    this.#turnList.show(this.#turns);
+  }
+
+  #threadsSoon() {
+    clearTimeout(this.#threadsDue);
+    this.#threadsDue = setTimeout(() => this.#loadThreads(), THREADS_MS);
+  }
+
+  async #loadThreads() {
+    try {
+      const { threads } = await get(`/api/threads?agent=${encodeURIComponent(this.name)}`);
+      this.#threads.show(new Map(threads.map((/** @type {Thread} */ each) => [`${each["kind"]}-${each["id"]}`, each])));
+      say(this.#threadNone, threads.length > 0 ? null : "Nothing hangs on it.");
+    } catch (error) {
+      say(this.#threadNone, error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  #reminders() {
+    const rows = h("ol", { class: "decision-rows" });
+    const more = h("a", { href: `#/reminders/${encodeURIComponent(this.name)}` }, "All of its reminders");
+    /** @type {KeyedList<import("../types.js").Reminder>} */
+    const list = new KeyedList(rows, (reminder) => reminderItem(reminder, this.#store));
+    const element = panel("agent-reminders-title", "Reminders", rows, more);
+    return {
+      element,
+      /** @param {import("../types.js").State} state */
+      update: ({ reminders }) => {
+        const own = [...reminders.rows.values()].filter(({ agent }) => agent === this.name).slice(0, 50);
+        element.hidden = total(reminders).pending + total(reminders).failed === 0 || own.length === 0;
+        list.show(new Map(own.map((reminder) => [reminder.id, reminder])));
+      },
+    };
+  }
+
+  end() {
+    this.look(false);
+    clearTimeout(this.#threadsDue);
+    for (const end of this.#ends) end();
+  }
+}
+
+/**
+ * @param {string} id
+ * @param {string} title
+ * @param {...Node} children
+ * @returns {HTMLElement}
+ */
+function panel(id, title, ...children) {
+  return h("section", { class: "panel", "aria-labelledby": id }, h("h3", { id, class: "panel-title" }, title), ...children);
+}
+
+/**
+ * @param {Agent} first
+ * @param {import("../state/store.js").Store} store
+ * @param {() => void} write
+ */
+function headOf(first, store, write) {
+  const state = chip();
+  const since = h("time", { class: "since" });
+  const facts = h("p", { class: "facts" });
+  const reason = h("p", { class: "reason" });
+  const status = h("p", { class: "status" });
+  const gone = h("p", { class: "notice", hidden: true }, "This agent is gone. What it left is under “Gone” on the page of the hive.");
+  const marks = h("ul", { class: "standing", "aria-label": "What holds it back" });
+  const showMarks = marksIn(marks);
+  const controls = new AgentControls(first, store, "page-");
+  const message = h("button", { type: "button", class: "button", click: write }, "Write to it");
+  controls.element.prepend(h("div", {}, message));
+  const element = h(
+    "section",
+    { class: "panel agent-head", "aria-label": `Agent ${first.name}` },
+    h("header", {}, h("h2", { class: "agent-name", tabindex: "-1" }, nameTag(first.name)), state, since),
+    gone,
+    facts,
+    marks,
+    reason,
+    status,
+    controls.element,
+  );
+  return {
+    element,
+    /** @param {Agent | undefined} agent */
+    update(agent) {
+      gone.hidden = agent !== undefined;
+      controls.element.hidden = agent === undefined;
+      if (!agent) return;
+      showChip(state, agent.state);
+      showSince(since, agent.since);
+      showMarks(agentMarks(agent));
+      say(reason, agent.reason);
+      say(status, agent.status);
+      const { inbox, context } = agent;
+      const known = [
+        agent.role,
+        agent.declared ? "declared" : "spawned",
+        agent.description,
+        agent.driver,
+        agent.model,
+        agent.runtime,
+        typeof agent.bytes === "number" && sized(agent.bytes),
+        `${inbox.queued} queued, ${inbox.leased} leased, ${inbox.dead} dead`,
+        context && `context ${context.tokens.toLocaleString("en")}${context.window ? ` of ${context.window.toLocaleString("en")}` : ""} tokens`,
+      ];
+      say(facts, known.filter(Boolean).join(" · "));
+      controls.update(agent);
+    },
+  };
+}
+
+/**
+ * @param {Turn} turn
+ * @param {() => void} show
+ * @returns {import("../view/elements.js").Item<Turn>}
+ */
+function turnRow(turn, show) {
+  const time = h("time", { class: "at" });
+  const outcome = chip();
+  const facts = h("td", {});
+  showMoment(time, turn.started_at);
+  const button = h("button", { type: "button", class: "button", "aria-label": `Show turn ${turn.id}`, click: show }, "Show");
+  return {
+    element: h("tr", {}, h("th", { scope: "row" }, String(turn.id)), h("td", {}, time), h("td", {}, outcome), facts, h("td", {}, button)),
+    update(value) {
+      showChip(outcome, value.outcome ?? "running");
+      facts.textContent = turnFacts(value);
+    },
+  };
+}
+
+/**
+ * @param {Thread} first
+ * @param {import("../state/store.js").Store} store
+ * @param {() => void} changed
+ * @returns {import("../view/elements.js").Item<Thread>}
+ */
+function threadItem(first, store, changed) {
+  const summary = h("span", { class: "text" });
+  const since = h("time", { class: "since" });
+  const about = h("span", { class: "quiet" });
+  const kind = String(first["kind"]);
+  const cancel = actionButton({
+    label: "Cancel",
+    confirm: "Cancel it",
+    warning: () => `This ${kind.replaceAll("_", " ")} is withdrawn.`,
+    run: async () => {
+      await ask(store, `/api/threads/${encodeURIComponent(kind)}/${encodeURIComponent(String(first["id"]))}/cancel`);
+      changed();
+    },
+  });
+  const element = h("li", { class: "thread" }, h("span", { class: "tag" }, kind.replaceAll("_", " ")), summary, about, since, cancel.element);
+  return {
+    element,
+    update(thread) {
+      summary.textContent = String(thread["summary"] ?? "");
+      say(about, thread["with"] ? `with ${String(thread["with"])}` : null);
+      showSince(since, Number(thread["since"]) || null);
+    },
+  };
+}
+
+/**
+ * @param {string} name
+ * @returns {HTMLElement} what its box printed, fetched when it is opened
+ */
+function logPanel(name) {
+  const text = h("pre", { class: "body", tabindex: "0", "aria-label": "Log" });
+  const trouble = h("p", { class: "refusal", role: "alert", hidden: true });
+  /** @param {Event} event */
+  async function open(event) {
+    if (!(event.target instanceof HTMLDetailsElement) || !event.target.open) return;
+    try {
+      const { lines } = await get(`/api/agents/${encodeURIComponent(name)}/logs?lines=${LOG_LINES}`);
+      text.textContent = lines.join("\n") || "It has printed nothing.";
+      say(trouble, null);
+    } catch (error) {
+      say(trouble, error instanceof Error ? error.message : String(error));
+    }
+  }
+  return h("details", { class: "decided log", toggle: open }, h("summary", {}, "What its box printed last"), h("div", { class: "inside" }, trouble, text));
+}

@@ -1,0 +1,108 @@
+/** The page of the forge: how it is, and the pull requests, open ones first. */
+
+import { pullKey } from "../state/forge.js";
+import { h, KeyedList, say } from "../view/elements.js";
+import { showSince } from "../view/times.js";
+import { agentLink, chip, showChip } from "../view/words.js";
+
+/** @typedef {import("../types.js").PullRequest} PullRequest */
+
+/**
+ * @param {import("../state/store.js").Store} store
+ * @returns {import("../router.js").Page}
+ */
+export function openForgePage(store) {
+  const none = h("p", { class: "quiet" }, "This hive has no forge. Declare one, and repositories and pull requests appear here.");
+  const facts = h("p", { class: "who" });
+  const state = chip();
+  const address = h("span", {});
+  const reason = h("p", { class: "refusal", hidden: true });
+  const count = h("span", { class: "total" });
+  const empty = h("p", { class: "quiet" }, "No pull request yet.");
+  const rows = h("ol", { class: "decision-rows" });
+  facts.append(state, " ", address);
+  const element = h(
+    "div",
+    { class: "page", id: "forge" },
+    h(
+      "section",
+      { class: "panel", "aria-labelledby": "forge-title" },
+      h("h2", { id: "forge-title", tabindex: "-1" }, "Forge"),
+      none,
+      facts,
+      reason,
+    ),
+    h("section", { class: "panel", "aria-labelledby": "pulls-title" }, h("h2", { id: "pulls-title" }, "Pull requests ", count), empty, rows),
+  );
+  /** @type {KeyedList<PullRequest>} */
+  const list = new KeyedList(rows, () => pullItem(store));
+  /** @type {unknown} */
+  let shown;
+  store.show(({ forge }) => {
+    if (forge === shown) return;
+    shown = forge;
+    none.hidden = forge !== null;
+    facts.hidden = forge === null;
+    const pulls = [...(forge?.pulls.values() ?? [])];
+    const open = pulls.filter((pull) => pull["state"] === "open").length;
+    count.textContent = open > 0 ? `${open} open` : "";
+    empty.hidden = pulls.length > 0;
+    pulls.sort((a, b) => Number(b["state"] === "open") - Number(a["state"] === "open") || whenOf(b) - whenOf(a));
+    list.show(new Map(pulls.map((pull) => [pullKey(pull), pull])));
+    if (!forge) return;
+    const { facts: known } = forge;
+    showChip(state, String(known["state"] ?? "unknown"));
+    address.replaceChildren(String(known["kind"] ?? ""), " ", link(known["url"], String(known["url"] ?? "")));
+    say(reason, known["error"] ?? known["reason"] ?? null);
+  });
+  return { element, enter: () => "Forge" };
+}
+
+/**
+ * @param {PullRequest} pull
+ * @returns {number}
+ */
+function whenOf(pull) {
+  return Number(pull["updated_at"] ?? pull["at"] ?? 0);
+}
+
+/**
+ * Lead there only if it is a place on the web: an agent must not choose what a click runs.
+ *
+ * @param {unknown} url
+ * @param {string} text
+ * @returns {HTMLElement}
+ */
+function link(url, text) {
+  const isPlace = typeof url === "string" && /^https?:\/\//i.test(url);
+  return isPlace ? h("a", { href: url, rel: "noreferrer noopener", target: "_blank" }, text) : h("span", {}, text);
+}
+
+/**
+ * @param {import("../state/store.js").Store} store
+ * @returns {import("../view/elements.js").Item<PullRequest>}
+ */
+function pullItem(store) {
+  const state = chip();
+  const since = h("time", { class: "since" });
+  const title = h("h3", {});
+  const who = h("p", { class: "who" });
+  const element = h("li", {}, h("article", { class: "decision" }, h("header", {}, state, title, h("span", { class: "now" }, since)), who));
+  /** @param {string} name */
+  const person = (name) => (store.state.agents.has(name) ? agentLink(name) : h("span", { class: "name" }, name));
+  return {
+    element,
+    update(pull) {
+      showChip(state, pull["merged"] ? "merged" : String(pull["state"] ?? "open"));
+      const name = `${pull["repository"] ?? pull["repo"] ?? ""}#${pull["number"] ?? pull["id"] ?? ""}`;
+      title.replaceChildren(link(pull["url"] ?? pull["html_url"], `${name} ${pull["title"] ?? ""}`));
+      showSince(since, whenOf(pull) || null);
+      const reviewers = /** @type {unknown[]} */ (Array.isArray(pull["reviewers"]) ? pull["reviewers"] : []);
+      const author = pull["author"] ?? pull["agent"];
+      who.replaceChildren(
+        ...(author ? ["by ", person(String(author))] : []),
+        ...reviewers.flatMap((each, index) => [index === 0 ? " · to be reviewed by " : ", ", person(String(each))]),
+      );
+    },
+  };
+}

@@ -1,0 +1,186 @@
+/** The page of the system: health and version, room on the disk, queues, figures, limits, plan, audit log. */
+
+import { h, KeyedList, say } from "../view/elements.js";
+import { figures } from "../view/figures.js";
+import { fields } from "../view/shown.js";
+import { showMoment } from "../view/times.js";
+import { priced, sized } from "../view/words.js";
+import { get } from "../wire/api.js";
+
+/** @typedef {{id: number, at: number, actor: string, via: string, verb: string, subject: string, digest: string | null, detail: any}} Entry */
+/** @typedef {{label: string, value: number, text: string, of?: number}} Bar what it is a part of, if not of the largest */
+
+const AUDIT_PAGE = 50;
+
+/**
+ * @param {import("../state/store.js").Store} store
+ * @returns {import("../router.js").Page}
+ */
+export function openSystemPage(store) {
+  const health = h("div", {});
+  const healthTrouble = h("p", { class: "refusal", role: "alert", hidden: true });
+  const disk = bars("Room");
+  const queues = bars("What waits in each inbox");
+  const pictures = figures(null, "system");
+  const plan = h("div", {});
+  const auditRows = h("tbody", {});
+  const auditTrouble = h("p", { class: "refusal", role: "alert", hidden: true });
+  const older = h("button", { type: "button", class: "button", hidden: true, click: () => loadAudit(true) }, "Earlier");
+  /** @type {Map<number, Entry>} */
+  let entries = new Map();
+  /** @type {KeyedList<Entry>} */
+  const audit = new KeyedList(auditRows, auditRow);
+  const heading = h("h2", { id: "system-title", tabindex: "-1" }, "System");
+  const element = h(
+    "div",
+    { class: "page", id: "system" },
+    h("section", { class: "panel", "aria-labelledby": heading.id }, heading, healthTrouble, health),
+    panel("disk-title", "Disk", disk.element),
+    panel("queues-title", "Queues", queues.element),
+    panel("figures-title-system", "What the hive used", pictures.element),
+    panel("plan-title", "Plan", plan),
+    panel(
+      "audit-title",
+      "Audit log",
+      auditTrouble,
+      h(
+        "div",
+        { class: "table", tabindex: "0", role: "group", "aria-label": "Table of the audit log" },
+        h("table", {}, h("thead", {}, h("tr", {}, ...["When", "Who", "Did", "To", "By way of", "Digest"].map((text) => h("th", { scope: "col" }, text)))), auditRows),
+      ),
+      older,
+    ),
+  );
+
+  /**
+   * @param {HTMLElement} trouble
+   * @param {() => Promise<void>} load
+   */
+  async function trying(trouble, load) {
+    try {
+      await load();
+      say(trouble, null);
+    } catch (error) {
+      say(trouble, error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  function load() {
+    void pictures.load();
+    void loadAudit(false);
+    void trying(healthTrouble, async () => {
+      const [found, room, planned] = await Promise.all([get("/api/health"), get("/api/disk"), get("/api/plan").catch((error) => ({ refused: error.message }))]);
+      const { hive } = store.state;
+      const up = Math.floor(found.uptime_seconds / 60);
+      health.replaceChildren(
+        fields({ status: found.status, version: found.version, up_for: `${up.toLocaleString("en")} min`, agents: found.agents, position: found.seq, spent_today: priced(hive.spent_today_usd), ...(hive.limits ? { limits: hive.limits } : {}) }),
+      );
+      disk.show(roomBars(room));
+      plan.replaceChildren(planView(planned));
+    });
+  }
+
+  /** @param {boolean} more */
+  async function loadAudit(more) {
+    await trying(auditTrouble, async () => {
+      const before = more ? `&before=${Math.min(...entries.keys())}` : "";
+      const page = await get(`/api/audit?limit=${AUDIT_PAGE}${before}`);
+      if (!more) entries = new Map();
+      for (const entry of page.entries) entries.set(entry.id, entry);
+      audit.show(entries);
+      older.hidden = !page.more;
+    });
+  }
+
+  store.show(({ agents }) => {
+    const waiting = [...agents.values()].map(({ name, inbox }) => {
+      const value = inbox.queued + inbox.leased + inbox.dead;
+      return { label: name, value, text: `${inbox.queued} queued, ${inbox.leased} leased, ${inbox.dead} dead` };
+    });
+    queues.show(waiting.sort((a, b) => b.value - a.value || (a.label < b.label ? -1 : 1)));
+  });
+  return {
+    element,
+    enter() {
+      load();
+      return "System";
+    },
+  };
+}
+
+/**
+ * @param {string} id
+ * @param {string} title
+ * @param {...Node} children
+ */
+function panel(id, title, ...children) {
+  return h("section", { class: "panel", "aria-labelledby": id }, h("h3", { id, class: "panel-title" }, title), ...children);
+}
+
+/**
+ * @param {{total: number | null, free: number | null, agents: Record<string, number>}} room
+ * @returns {Bar[]}
+ */
+function roomBars({ total, free, agents }) {
+  const used = total !== null && free !== null ? [{ label: "disk", value: total - free, of: total, text: `${sized(free)} free of ${sized(total)}` }] : [];
+  const each = Object.entries(agents).sort(([, a], [, b]) => b - a).map(([label, value]) => ({ label, value, text: sized(value) }));
+  return [...used, ...each];
+}
+
+/**
+ * Bars beside each other; each says its number in words, so that the picture is not needed.
+ *
+ * @param {string} label
+ */
+function bars(label) {
+  const rows = h("ul", { class: "bars", "aria-label": label });
+  /** @type {KeyedList<Bar & {most: number}>} */
+  const list = new KeyedList(rows, ({ label: name }) => {
+    const bar = h("meter", { min: 0, "aria-hidden": "true" });
+    const text = h("span", { class: "quiet" });
+    return {
+      element: h("li", {}, h("span", { class: "name" }, name), bar, text),
+      update: ({ value, most, text: told }) => {
+        bar.max = Math.max(1, most);
+        bar.value = value;
+        text.textContent = told;
+      },
+    };
+  });
+  return {
+    element: rows,
+    /** @param {Bar[]} values */
+    show(values) {
+      const most = Math.max(0, ...values.map(({ value, of }) => (of === undefined ? value : 0)));
+      list.show(new Map(values.map((bar) => [bar.label, { ...bar, most: bar.of ?? most }])));
+    },
+  };
+}
+
+/**
+ * @param {any} planned
+ * @returns {HTMLElement}
+ */
+function planView(planned) {
+  if (planned.refused) return h("p", { class: "quiet" }, planned.refused);
+  const actions = planned.actions ?? [];
+  const warnings = planned.warnings ?? [];
+  if (actions.length + warnings.length === 0) return h("p", { class: "quiet" }, "Nothing to do: what runs is what is declared.");
+  return h(
+    "ul",
+    { class: "values" },
+    ...actions.map((/** @type {any} */ each) => h("li", {}, `${each.action} ${each.agent}: ${each.reason}`)),
+    ...warnings.map((/** @type {any} */ each) => h("li", { class: "quiet" }, typeof each === "string" ? each : JSON.stringify(each))),
+  );
+}
+
+/**
+ * @param {Entry} entry
+ * @returns {import("../view/elements.js").Item<Entry>}
+ */
+function auditRow({ at, actor, verb, subject, via, digest }) {
+  const time = h("time", {});
+  showMoment(time, at);
+  const cells = [actor, verb, subject, via, digest ? digest.slice(0, 12) : ""];
+  return { element: h("tr", {}, h("td", {}, time), ...cells.map((text) => h("td", {}, text))), update: () => {} };
+}

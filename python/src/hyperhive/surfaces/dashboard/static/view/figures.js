@@ -1,0 +1,55 @@
+/** Cost, tokens, turns and messages over time, of the hive or of one agent, for a choice of times. */
+
+import { get } from "../wire/api.js";
+import { h, say } from "./elements.js";
+import { figure } from "./figure.js";
+import { priced } from "./words.js";
+
+/** @type {readonly (readonly [string, string, (value: number) => string])[]} */
+const KINDS = [
+  ["cost_usd", "Cost", priced],
+  ["tokens", "Tokens", whole],
+  ["turns", "Turns", whole],
+  ["messages", "Messages sent", whole],
+];
+const TIMES = [
+  ["24", "a day"],
+  ["168", "a week"],
+  ["720", "30 days"],
+];
+
+/**
+ * @param {number} value
+ * @returns {string}
+ */
+function whole(value) {
+  return Math.round(value).toLocaleString("en");
+}
+
+/**
+ * @param {string | null} agent
+ * @param {string} place
+ * @returns {{element: HTMLElement, load: () => Promise<void>}}
+ */
+export function figures(agent, place) {
+  const time = h("select", { id: `${place}-time` }, ...TIMES.map(([value, label]) => h("option", { value: value ?? "" }, label ?? "")));
+  const pictures = h("div", { class: "figures" });
+  const trouble = h("p", { class: "refusal", role: "alert", hidden: true });
+  time.addEventListener("change", () => load());
+
+  async function load() {
+    try {
+      const about = agent === null ? "" : `&agent=${encodeURIComponent(agent)}`;
+      const { since, step_seconds: step, agents } = await get(`/api/figures?hours=${time.value}${about}`);
+      const names = Object.keys(agents).sort();
+      const drawn = KINDS.map(([key, title, show]) => figure(title, new Map(names.map((name) => [name, agents[name][key]])), { since, step, show }));
+      pictures.replaceChildren(...drawn);
+      say(trouble, null);
+    } catch (error) {
+      say(trouble, error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  const element = h("div", {}, h("p", { class: "filters" }, h("label", { for: time.id }, "Over"), time), trouble, pictures);
+  return { element, load };
+}

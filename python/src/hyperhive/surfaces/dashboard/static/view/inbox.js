@@ -1,0 +1,172 @@
+/**
+ * An agent's messages and questions, filtered: what it has not dealt with, from whom, to whom.
+ *
+ * Each filter says how many there are, questions that wait apart, so that "three questions from bob" is
+ * seen without a click. Counts are of what is loaded; older messages are paged.
+ */
+
+import { get } from "../wire/api.js";
+import { h, KeyedList, say } from "./elements.js";
+import { MessageItem } from "./message.js";
+import { questionItem } from "./question.js";
+import { counted } from "./words.js";
+
+/** @typedef {import("../types.js").Message} Message */
+/** @typedef {import("../types.js").Question} Question */
+/** @typedef {{key: string, label: string, messages: number, questions: number}} Choice */
+
+const PAGE_SIZE = 200;
+const ROWS_MAX = 2000;
+
+export class Inbox {
+  #name;
+  #store;
+  #chosen = "unread";
+  /** @type {Map<number, Message>} */
+  #rows = new Map();
+  #filters = h("div", { class: "filters", role: "group", "aria-label": "Show" });
+  #questions = h("ol", { class: "decision-rows" });
+  #list = h("ol", { class: "rows", "aria-label": "Messages, newest first" });
+  #empty = h("p", { class: "quiet", hidden: true }, "Nothing here.");
+  #older = h("button", { type: "button", class: "button", hidden: true, click: () => this.load(true) }, "Older messages");
+  #trouble = h("p", { class: "refusal", role: "alert", hidden: true });
+  /** @type {KeyedList<Choice>} */
+  #choices;
+  /** @type {KeyedList<Question>} */
+  #asked;
+  /** @type {KeyedList<Message>} */
+  #shown;
+
+  /**
+   * @param {string} name the agent's
+   * @param {import("../state/store.js").Store} store
+   * @param {(message: Message) => void} reply
+   */
+  constructor(name, store, reply) {
+    this.#name = name;
+    this.#store = store;
+    this.#choices = new KeyedList(this.#filters, (choice) => this.#choice(choice));
+    this.#asked = new KeyedList(this.#questions, (question) => questionItem(question, store, "inbox"));
+    this.#shown = new KeyedList(this.#list, (message) => new MessageItem(message, { store, reply, place: `inbox-${name}`, actionsAlways: true }));
+    this.element = h("div", { class: "inbox-panel" }, this.#filters, this.#questions, h("div", { class: "inbox-rows" }, this.#list), this.#empty, this.#trouble, this.#older);
+  }
+
+  /** @param {boolean} more */
+  async load(more) {
+    const oldest = more ? `&before=${Math.min(...this.#rows.keys())}` : "";
+    try {
+      const page = await get(`/api/messages?agent=${encodeURIComponent(this.#name)}&limit=${PAGE_SIZE}${oldest}`);
+      for (const message of page.messages) if (!this.#rows.has(message.id)) this.#rows.set(message.id, message);
+      this.#older.hidden = !page.more || this.#rows.size >= ROWS_MAX;
+      say(this.#trouble, null);
+    } catch (error) {
+      say(this.#trouble, error instanceof Error ? error.message : String(error));
+    }
+    this.draw();
+  }
+
+  draw() {
+    const { messages, questions } = this.#store.state;
+    for (const held of [messages.rows, messages.dead]) {
+      for (const [id, message] of held) if (this.#isOurs(message)) this.#rows.set(id, message);
+    }
+    const all = [...this.#rows.values()].sort((a, b) => b.id - a.id);
+    this.#rows = new Map(all.slice(0, ROWS_MAX).map((message) => [message.id, message]));
+    const asked = [...questions.values()].filter((each) => each.state === "open" && (each.asker === this.#name || each.target === this.#name));
+    const choices = this.#counts(all, asked);
+    if (!choices.has(this.#chosen)) this.#chosen = "all";
+    this.#choices.show(choices);
+    const wantedQuestions = asked.filter((question) => this.#wants(question.asker, question.target, question.target === this.#name));
+    const wanted = all.filter((message) => this.#wants(message.from, message.to, isUnread(message) && message.to === this.#name));
+    this.#asked.show(new Map(wantedQuestions.map((question) => [question.id, question])));
+    this.#shown.show(new Map(wanted.map((message) => [message.id, message])));
+    this.#empty.hidden = wanted.length + wantedQuestions.length > 0;
+  }
+
+  /** @param {Message} message */
+  #isOurs({ from, to }) {
+    return from === this.#name || to === this.#name;
+  }
+
+  /**
+   * @param {string} from
+   * @param {string} to
+   * @param {boolean} waits for this agent
+   */
+  #wants(from, to, waits) {
+    if (this.#chosen === "all") return true;
+    if (this.#chosen === "unread") return waits;
+    return this.#chosen === (to === this.#name ? `from ${from}` : `to ${to}`);
+  }
+
+  /**
+   * @param {readonly Message[]} messages
+   * @param {readonly Question[]} questions
+   * @returns {Map<string, Choice>}
+   */
+  #counts(messages, questions) {
+    /** @type {Map<string, Choice>} */
+    const choices = new Map();
+    const add = (/** @type {string} */ key, /** @type {number} */ some, /** @type {number} */ asked) => {
+      const known = choices.get(key) ?? { key, label: key, messages: 0, questions: 0 };
+      choices.set(key, { ...known, messages: known.messages + some, questions: known.questions + asked });
+    };
+    add("unread", 0, 0);
+    add("all", 0, 0);
+    for (const message of messages) {
+      const toIt = message.to === this.#name;
+      add("all", 1, 0);
+      if (toIt && isUnread(message)) add("unread", 1, 0);
+      add(toIt ? `from ${message.from}` : `to ${message.to}`, 1, 0);
+    }
+    for (const { asker, target } of questions) {
+      const toIt = target === this.#name;
+      add("all", 0, 1);
+      if (toIt) add("unread", 0, 1);
+      add(toIt ? `from ${asker}` : `to ${target}`, 0, 1);
+    }
+    return new Map([...choices].sort(([a], [b]) => rank(a) - rank(b) || (a < b ? -1 : 1)));
+  }
+
+  /**
+   * @param {Choice} choice
+   * @returns {import("./elements.js").Item<Choice>}
+   */
+  #choice({ key }) {
+    const label = h("span", {}, key.replace(/^(from|to) /, "$1: "));
+    const count = h("span", { class: "total" });
+    const asked = h("b", { class: "waiting-count", hidden: true });
+    const element = h("button", { type: "button", class: "button filter", "data-filter": key, click: () => this.#choose(key) }, label, " ", count, " ", asked);
+    return {
+      element,
+      update: (choice) => {
+        element.setAttribute("aria-pressed", String(this.#chosen === key));
+        count.textContent = choice.messages.toLocaleString("en");
+        say(asked, choice.questions > 0 ? counted(choice.questions, "question") : null);
+      },
+    };
+  }
+
+  /** @param {string} key */
+  #choose(key) {
+    this.#chosen = key;
+    this.draw();
+  }
+}
+
+/**
+ * @param {Message} message
+ * @returns {boolean} whether its receiver has not dealt with it
+ */
+function isUnread({ state, to, read_at }) {
+  return to === "operator" ? read_at === null : state === "queued" || state === "leased";
+}
+
+/**
+ * @param {string} key
+ * @returns {number}
+ */
+function rank(key) {
+  const index = ["unread", "all"].indexOf(key);
+  return index >= 0 ? index : key.startsWith("from ") ? 2 : 3;
+}

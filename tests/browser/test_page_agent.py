@@ -1,0 +1,141 @@
+"""The page of one agent: what it does, live; its inbox, filtered; its turns; in its stead."""
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.fake_hive import FakeHive
+from tests.promises import promise
+
+
+@pytest.fixture
+def alice(live: Page, hive: FakeHive) -> Page:
+    """Go to the page of alice."""
+    live.goto(f"{hive.url}/#/agent/alice")
+    expect(live.locator("#agent")).to_be_visible()
+    return live
+
+
+@promise("G2")
+def test_a_turn_is_followed_line_by_line(alice: Page, hive: FakeHive) -> None:
+    turn = hive.model.start_turn("alice")
+    block = alice.locator(f"[data-turn='{turn}']")
+    expect(block.locator(".chip")).to_have_text("running")
+
+    hive.model.write_line(turn, "text", text="I look.")
+    hive.model.write_line(turn, "tool_call", name="bash", arguments={"command": "ls"})
+    hive.model.write_line(turn, "tool_result", name="bash", result="no", is_error=True)
+
+    lines = block.locator(".line")
+    expect(lines).to_have_count(3)
+    expect(lines.nth(0)).to_contain_text("I look.")
+    expect(lines.nth(1)).to_contain_text('{"command":"ls"}')
+    expect(lines.nth(2)).to_have_class("line line-tool_result is-failed")
+
+    hive.model.end_turn("alice", cost=0.5)
+    expect(block.locator(".chip")).to_have_text("ok")
+    expect(block.locator(".facts")).to_contain_text("$0.50")
+    expect(alice.locator("tbody tr", has_text="$0.50")).to_be_visible()
+
+
+def test_the_terminal_stays_where_it_is_read_and_counts_what_is_new(
+    alice: Page, hive: FakeHive
+) -> None:
+    turn = hive.model.start_turn("alice")
+    for number in range(200):
+        hive.model.write_line(turn, "text", text=f"line {number}")
+    scroller = alice.locator(".terminal-scroll")
+    expect(alice.locator(".line")).to_have_count(200)
+    expect(alice.locator(".line").last).to_be_in_viewport()
+
+    scroller.evaluate("e => { e.scrollTop = 0; }")
+    expect(alice.locator(".terminal .newer")).to_be_visible()
+    hive.model.write_line(turn, "text", text="and one more")
+    expect(alice.locator(".terminal .newer")).to_have_text("1 new")
+    assert scroller.evaluate("e => e.scrollTop") == 0
+
+    alice.locator(".terminal .newer").click()
+    expect(alice.locator(".line").last).to_be_in_viewport()
+
+
+def test_an_earlier_turn_is_shown_above(alice: Page, hive: FakeHive) -> None:
+    for text in ("first", "second"):
+        turn = hive.model.start_turn("alice")
+        hive.model.write_line(turn, "text", text=text)
+        hive.model.end_turn("alice")
+    alice.reload()
+    expect(alice.locator(".line")).to_have_text(["saidsecond"])
+
+    alice.get_by_role("button", name="Earlier turn").click()
+
+    expect(alice.locator(".line")).to_have_text(["saidfirst", "saidsecond"])
+
+
+def test_the_stream_of_a_turn_ends_when_the_page_is_left(alice: Page, hive: FakeHive) -> None:
+    turn = hive.model.start_turn("alice")
+    hive.model.write_line(turn, "text", text="one")
+    expect(alice.locator(".line")).to_have_count(1)
+
+    alice.locator(".places a", has_text="Hive").click()
+    expect(alice.locator("#agent-cards")).to_be_visible()
+    hive.model.write_line(turn, "text", text="two")
+    alice.go_back()
+
+    expect(alice.locator(".line")).to_have_text(["saidone", "saidtwo"])
+
+
+def test_the_inbox_says_at_a_glance_who_waits_for_what(alice: Page, hive: FakeHive) -> None:
+    for number in range(3):
+        hive.model.ask("bob", f"question {number}", target="alice")
+    hive.model.send("bob", "alice", "please look")
+    hive.model.ack(hive.model.send("queen", "alice", "done long ago"))
+    hive.model.send("alice", "bob", "I am at it")
+
+    filters = alice.locator(".filter")
+    expect(filters).to_have_text(
+        [
+            "unread 1 3 questions",
+            "all 3 3 questions",
+            "from: bob 1 3 questions",
+            "from: queen 1 ",
+            "to: bob 1 ",
+        ]
+    )
+    rows = alice.locator(".inbox-rows .row")
+    expect(rows).to_have_count(1)
+    alice.locator("[data-filter='to bob']").click()
+    expect(rows).to_contain_text("I am at it")
+    expect(alice.locator("[data-filter='to bob']")).to_have_attribute("aria-pressed", "true")
+
+
+def test_a_question_is_answered_in_the_agents_stead(alice: Page, hive: FakeHive) -> None:
+    ident = hive.model.ask("bob", "which?", target="alice")
+    card = alice.locator(f".inbox-panel [data-question='{ident}']")
+    card.locator("textarea").fill("this one")
+
+    card.get_by_role("button", name="Answer in the stead of alice").click()
+
+    expect(card).to_have_count(0)
+    assert hive.model.questions[ident]["answer"] == "this one"
+
+
+def test_an_open_thread_is_cancelled(live: Page, hive: FakeHive) -> None:
+    hive.threads = [
+        {"kind": "reminder", "id": 7, "summary": "look again", "since": 1, "with": None}
+    ]
+    live.goto(f"{hive.url}/#/agent/alice")
+    thread = live.locator(".thread")
+    expect(thread).to_contain_text("look again")
+
+    thread.get_by_role("button", name="Cancel").click()
+    thread.get_by_role("button", name="Cancel it").click()
+
+    expect(thread).to_have_count(0)
+    assert len(hive.requests("POST", "/api/threads/reminder/7/cancel")) == 1
+
+
+def test_a_message_to_it_is_begun_from_its_page(alice: Page, hive: FakeHive) -> None:
+    alice.locator("#agent").get_by_role("button", name="Write to it").click()
+
+    expect(alice.locator("#compose-to")).to_have_value("alice")
+    expect(alice.locator("#compose-body")).to_be_focused()
+    assert alice.url == f"{hive.url}/#/messages"

@@ -1,0 +1,83 @@
+"""The embedded forge under pressure and in bad company."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from hyperhive.domain.errors import HiveError
+from hyperhive.domain.forge import RepositoryShape
+from tests.contract.forges import Bench, an_embedded_forge
+from tests.promises import promise
+
+pytestmark = pytest.mark.anyio
+
+CLONES = 20
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    async with an_embedded_forge(tmp_path) as bench:
+        yield bench
+
+
+@pytest.mark.parametrize("name", ["..", ".git", "a/../b", "a\0b", "-x", "a.git", "a\nb", "é", ""])
+async def test_a_name_that_could_be_a_path_is_no_repository(bench: Bench, name: str) -> None:
+    org = await bench.org()
+    with pytest.raises(HiveError):
+        await bench.admin.create_repository(org, RepositoryShape(name))
+    assert await bench.admin.repositories(org) == []
+
+
+@pytest.mark.parametrize(
+    "path", ["/../../etc/passwd", "/%2e%2e/%2e%2e/info/refs", "/acme/..%2f..%2fx.git/info/refs"]
+)
+async def test_a_path_that_leads_out_leads_nowhere(bench: Bench, path: str) -> None:
+    there = urlsplit(bench.clone_base)
+    reader, writer = await asyncio.open_connection(there.hostname, there.port)
+    writer.write(f"GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".encode())
+    status = (await reader.readline()).split()[1]
+    writer.close()
+    assert status in (b"401", b"404", b"400")
+
+
+@promise("F6")
+async def test_a_push_that_breaks_off_leaves_the_repository_as_it_was(bench: Bench) -> None:
+    alice = await bench.person("alice")
+    org = await bench.org(alice)
+    url = await bench.repository(org)
+    work = await alice.git.clone(url)
+    (work / "big").write_bytes(os.urandom(20 << 20))
+    await alice.git("add", "big", cwd=work)
+    await alice.git("commit", "-q", "-m", "big", cwd=work)
+    before = await alice.git("ls-remote", "origin", cwd=work)
+    git = await asyncio.create_subprocess_exec(
+        "git", "push", "origin", "main", cwd=work, env={"PATH": os.environ["PATH"]},
+        stderr=asyncio.subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    place = bench.home / "state" / "forge"
+    async with asyncio.timeout(20):
+        while not list(place.rglob("tmp_objdir*")) and git.returncode is None:  # noqa: ASYNC110 - the forge tells nobody
+            await asyncio.sleep(0.005)
+    if git.returncode is None:
+        os.killpg(git.pid, 9)
+    await git.wait()
+    async with asyncio.timeout(20):
+        while list(place.rglob("tmp_objdir*")):  # noqa: ASYNC110 - the forge tells nobody
+            await asyncio.sleep(0.01)
+    if git.returncode != 0:
+        assert await alice.git("ls-remote", "origin", cwd=work) == before
+    await alice.git("push", "-q", "origin", "main", cwd=work)
+    assert ((await alice.git.clone(url, "again")) / "big").stat().st_size == 20 << 20
+
+
+async def test_many_clones_at_once_all_arrive(bench: Bench) -> None:
+    alice = await bench.person("alice")
+    org = await bench.org(alice)
+    url = await bench.repository(org)
+    clones = (alice.git.clone(url, f"work-{number}") for number in range(CLONES))
+    for work in await asyncio.gather(*clones):
+        assert (work / "README.md").exists()

@@ -1,0 +1,225 @@
+"""A whole server with the embedded forge, and real git as each agent: what works and what not."""
+
+import asyncio
+import json
+import os
+import re
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import pytest
+
+from hyperhive import bootstrap
+from hyperhive.bootstrap import Running
+from hyperhive.domain.actors import THE_OPERATOR
+from tests.builders import a_hive
+from tests.surfaces.hives import until
+
+ForgeClient = pytest.importorskip("hyperhive.forge.client").ForgeClient
+
+pytestmark = pytest.mark.anyio
+
+
+@dataclass
+class Village:
+    """A hive whose forge is ready, and its agents' hands."""
+
+    run: Running
+    directory: Path
+
+    @property
+    def url(self) -> str:
+        assert self.run.forge.url is not None
+        return self.run.forge.url
+
+    def token(self, agent: str) -> str:
+        return (self.run.hive.run_dir / "agents" / agent / "forge-token").read_text().strip()
+
+    async def git(self, agent: str, *arguments: str, place: str = "") -> tuple[int, str]:
+        """Run git in a box of runtime `process`; give its status and all that it said."""
+        home = self.directory / "homes" / agent
+        home.mkdir(parents=True, exist_ok=True)
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(home),
+            "GIT_TERMINAL_PROMPT": "0",
+            "GIT_CONFIG_SYSTEM": str(self.run.hive.run_dir / "agents" / agent / "gitconfig"),
+        }
+        done = await asyncio.to_thread(
+            subprocess.run,
+            ["git", *arguments],
+            cwd=home / place,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    async def must(self, agent: str, *arguments: str, place: str = "") -> str:
+        status, said = await self.git(agent, *arguments, place=place)
+        assert status == 0, said
+        return said
+
+    async def api(
+        self, agent: str, method: str, path: str, told: Any = None, *, token: str | None = None
+    ) -> tuple[int, Any]:
+        """Ask the forge's API as an agent does, by hand."""
+        body = None if told is None else json.dumps(told).encode()
+        headers = {"Authorization": f"token {token or self.token(agent)}"}
+        request = Request(f"{self.url}/api/v1{path}", body, headers, method=method)
+        request.add_header("Content-Type", "application/json")
+
+        def ask() -> tuple[int, Any]:
+            try:
+                with urlopen(request, timeout=30) as answer:
+                    text = answer.read()
+                    return answer.status, json.loads(text) if text else None
+            except HTTPError as error:
+                with error:
+                    return error.code, error.read()
+
+        return await asyncio.to_thread(ask)
+
+    def commit(self, agent: str, place: str, name: str, text: str) -> None:
+        (self.directory / "homes" / agent / place / name).write_text(text)
+
+    async def push(self, agent: str, place: str, branch: str, **files: str) -> tuple[int, str]:
+        for name, text in files.items():
+            self.commit(agent, place, name, text)
+        await self.must(agent, "add", "--all", ".", place=place)
+        await self.must(agent, "commit", "-q", "-m", "change", place=place)
+        return await self.git(agent, "push", "-q", "origin", f"HEAD:{branch}", place=place)
+
+    async def told(self, agent: str) -> list[str]:
+        page = await self.run.messages.page(before=None, limit=100, agent=agent, state=None)
+        return [each["preview"] for each in page["messages"] if each["to"] == agent]
+
+
+@asynccontextmanager
+async def a_village(directory: Path, run_dir: Path, **settings: Any) -> AsyncIterator[Village]:
+    forge = {"kind": "embedded", **settings.pop("forge", {})}
+    hive = a_hive(directory, run_dir, hive={"forge": forge}, **settings)
+    async with bootstrap.running(hive, with_agents=False, forge=ForgeClient) as run:
+        await until(lambda: run.forge.state == "ready")
+        yield Village(run, directory)
+
+
+@pytest.fixture
+async def village(tmp_path: Path) -> AsyncIterator[Village]:
+    async with a_village(tmp_path / "state", tmp_path / "run") as made:
+        yield made
+
+
+async def test_an_agent_creates_clones_pushes_and_merges_on_the_first_try(
+    village: Village,
+) -> None:
+    made = {"name": "tool", "private": True, "default_branch": "main"}
+    assert (await village.api("alice", "POST", "/orgs/org-everyone/repos", made))[0] == 201
+    await village.must("alice", "clone", "-q", "hive:org-everyone/tool")
+    assert (await village.push("alice", "tool", "main", a="1"))[0] == 0
+    await village.must("alice", "checkout", "-q", "-b", "better", place="tool")
+    assert (await village.push("alice", "tool", "better", a="2"))[0] == 0
+    pull = {"title": "Better", "head": "better", "base": "main"}
+    here = "/repos/org-everyone/tool/pulls"
+    assert (await village.api("alice", "POST", here, pull))[0] == 201
+    asked = {"reviewers": ["bob"]}
+    await village.api("alice", "POST", f"{here}/1/requested_reviewers", asked)
+
+    async def bob_is_asked() -> bool:
+        return any("asks you to review" in words for words in await village.told("bob"))
+
+    await until(bob_is_asked)
+    review = {"event": "APPROVED", "body": "fine"}
+    assert (await village.api("bob", "POST", f"{here}/1/reviews", review))[0] == 200
+    assert (await village.api("bob", "POST", f"{here}/1/merge", {"Do": "merge"}))[0] == 200
+
+    async def alice_knows() -> bool:
+        return any(words.startswith("bob merged") for words in await village.told("alice"))
+
+    await until(alice_knows)
+    await village.must("bob", "clone", "-q", "hive:org-everyone/tool")
+    assert (village.directory / "homes" / "bob" / "tool" / "a").read_text() == "2"
+    config = (village.directory / "homes" / "alice" / "tool" / ".git" / "config").read_text()
+    assert village.token("alice") not in config
+    assert not re.search(r"//[^/\s]*@", config)
+
+
+async def test_every_agent_reads_the_docs_and_only_the_manager_pushes(village: Village) -> None:
+    page = village.directory / "docs" / "page.md"
+    for worker in ("alice", "bob"):
+        await village.must(worker, "clone", "-q", "hive:org-shared/docs")
+        for branch in ("main", "other"):
+            status, said = await village.push(worker, "docs", branch, **{f"{branch}.md": "x"})
+            assert status != 0, said
+    await village.must("queen", "clone", "-q", "hive:org-shared/docs")
+    assert (await village.push("queen", "docs", "main", **{"page.md": "for all"}))[0] == 0
+    await until(page.exists)
+    assert page.read_text() == "for all"
+
+
+async def test_nobody_reaches_what_is_not_theirs(tmp_path: Path) -> None:
+    orgs = {"closed": {"teams": {"core": {"members": ["alice"]}}}}
+    async with a_village(tmp_path / "state", tmp_path / "run", forge={"orgs": orgs}) as village:
+        root = village.run.hive.run_dir
+        assert root == tmp_path / "run"
+        owner = "/repos/closed/plan"
+        for path in (
+            "/admin/users",
+            "/users/alice/tokens",
+            f"{owner}",
+            f"{owner}/pulls",
+            "/orgs/closed/teams",
+            "/orgs/closed/hooks",
+        ):
+            status, said = await village.api("bob", "GET", path)
+            assert status in {401, 403, 404}, (path, status, said)
+        for path, told in (
+            ("/orgs/closed/repos", {"name": "mine"}),
+            ("/orgs/org-shared/repos", {"name": "mine"}),
+            ("/admin/users", {"username": "evil", "email": "e@e.e", "password": "x" * 20}),
+            ("/users/alice/tokens", {"name": "mine", "scopes": ["all"]}),
+        ):
+            status, said = await village.api("bob", "POST", path, told)
+            assert status in {401, 403, 404}, (path, status, said)
+        for address in ("hive:closed/plan", "hive:../../etc", "hive:closed/plan/../../org-shared"):
+            status, _ = await village.git("bob", "clone", "-q", address, "taken")
+            assert status != 0
+
+
+async def test_a_rotated_token_works_at_once_and_the_old_one_never_again(
+    village: Village,
+) -> None:
+    old = village.token("alice")
+    await village.run.forge.rotate(THE_OPERATOR, "alice", via="test")
+    assert village.token("alice") != old
+    assert (await village.api("alice", "GET", "/user", token=old))[0] == 401
+    await village.must("alice", "clone", "-q", "hive:org-shared/docs")
+
+
+async def test_a_token_of_the_administrators_that_is_missing_is_an_alert_and_no_end(
+    tmp_path: Path,
+) -> None:
+    forge = {"kind": "forgejo", "url": "http://127.0.0.1:1", "tokenFile": str(tmp_path / "none")}
+    hive = a_hive(tmp_path / "state", tmp_path / "run", hive={"forge": forge})
+    async with bootstrap.running(hive, with_agents=False, forge=ForgeClient) as run:
+        state = await run.snapshots.state()
+        assert state["forge"]["state"] == "unreachable"
+        assert "forge.tokenFile" in state["alerts"][0]["text"]
+
+
+async def test_the_next_server_finds_everything_and_serves_at_the_same_address(
+    tmp_path: Path,
+) -> None:
+    async with a_village(tmp_path / "state", tmp_path / "run") as village:
+        before = village.url, village.token("alice")
+    async with a_village(tmp_path / "state", tmp_path / "run") as village:
+        assert (village.url, village.token("alice")) == before
+        await village.must("alice", "clone", "-q", "hive:org-shared/docs")

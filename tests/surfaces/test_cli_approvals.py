@@ -1,0 +1,128 @@
+"""The commands ``approvals``, ``approve`` and ``deny`` against a hive that runs."""
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from hyperhive.cli.main import main
+from hyperhive.client import AgentClient, OperatorClient
+from tests.promises import promise
+from tests.surfaces.cli_answers import Ran
+from tests.surfaces.hives import Beside, a_hive_beside
+
+
+@pytest.fixture(scope="module")
+def beside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Beside]:
+    with a_hive_beside(tmp_path_factory.mktemp("approvals")) as running:
+        yield running
+
+
+@pytest.fixture
+def run(
+    beside: Beside, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Ran]:
+    """Run a command; ``typed`` is what stands on its standard input."""
+
+    def _run(*arguments: str, typed: str = "") -> Ran:
+        monkeypatch.setattr("sys.stdin", io.StringIO(typed))
+        socket = str(beside.hive.run.listeners.admin_socket)
+        status = main(("--socket", socket, *arguments))
+        said = capsys.readouterr()
+        return Ran(status, said.out, said.err)
+
+    return _run
+
+
+@pytest.fixture
+def ask(beside: Beside) -> Callable[..., int]:
+    """Have alice ask for a yes and give its number."""
+
+    def _ask(**more: Any) -> int:
+        with AgentClient(beside.hive.run.listeners.agent_socket("alice")) as alice:
+            given = {"title": "Delete it", "payload": {"branch": "old"}, **more}
+            return int(alice.call("request_approval", **given)["id"])
+
+    return _ask
+
+
+def approval(beside: Beside, number: int) -> dict[str, Any]:
+    with OperatorClient(beside.hive.run.listeners.admin_socket) as operator:
+        return operator.approval(number)
+
+
+def test_nothing_to_decide_is_said(run: Callable[..., Ran]) -> None:
+    assert run("approvals").out == "No approvals.\n"
+
+
+def test_a_request_is_listed_and_shown_whole_without_control_characters(
+    run: Callable[..., Ran], ask: Callable[..., int], beside: Beside
+) -> None:
+    number = ask(details="It is \x1b[2Jmerged.", payload={"branch": "o\x1b[2Jld"})
+
+    listed = run("approvals")
+    assert [line.split()[:1] for line in listed.out.splitlines()] == [["ID"], [str(number)]]
+    assert {"alice", "action", "pending", "Delete"} <= set(listed.out.split())
+    shown = run("approvals", str(number))
+    assert f"Approval {number}: Delete it" in shown.out
+    assert "merged." in shown.out
+    assert r"o\u001b[2Jld" in shown.out
+    assert "\x1b" not in shown.out
+    digest = approval(beside, number)["digest"]
+    assert f"digest {digest}" in shown.out
+    assert json.loads(run("--json", "approvals", str(number)).out)["digest"] == digest
+
+
+@promise("A1")
+def test_approve_shows_it_and_asks_before_it_says_yes(
+    run: Callable[..., Ran], ask: Callable[..., int], beside: Beside
+) -> None:
+    number = ask()
+
+    refused = run("approve", str(number), typed="n\n")
+    assert refused.status != 0
+    assert '"branch": "old"' in refused.out
+    assert approval(beside, number)["state"] == "pending"
+
+    said = run("approve", str(number), typed="y\n")
+    assert said.status == 0
+    assert said.out.endswith(f"Approval {number} is approved.\n")
+    assert approval(beside, number)["state"] in {"approved", "running", "done"}
+
+
+@promise("A1")
+def test_approve_takes_the_digest_of_what_was_read_and_no_other(
+    run: Callable[..., Ran], ask: Callable[..., int], beside: Beside
+) -> None:
+    number = ask()
+
+    refused = run("approve", str(number), "--digest", "0" * 64, "--yes")
+    assert refused.status != 0
+    assert "is not what approval" in refused.err
+    assert approval(beside, number)["state"] == "pending"
+
+    digest = approval(beside, number)["digest"]
+    done = run("--json", "approve", str(number), "--digest", digest)
+    assert (json.loads(done.out)["id"], json.loads(done.out)["state"]) == (number, "approved")
+
+
+def test_deny_takes_a_note_that_whoever_asked_is_told(
+    run: Callable[..., Ran], ask: Callable[..., int], beside: Beside
+) -> None:
+    number = ask()
+
+    assert run("deny", str(number), "not on a Friday").out == f"Approval {number} is denied.\n"
+
+    with AgentClient(beside.hive.run.listeners.agent_socket("alice")) as alice:
+        bodies = [each["body"] for each in alice.recv(max=32)["messages"]]
+    assert "not on a Friday" in bodies[-1]
+    assert "it is denied by operator" in run("approve", str(number), "--yes").err
+
+
+def test_what_is_not_there_is_said(run: Callable[..., Ran]) -> None:
+    for command in (("approvals", "999"), ("approve", "999", "--yes"), ("deny", "999")):
+        ran = run(*command)
+        assert ran.status != 0
+        assert "There is no approval" in ran.err
