@@ -271,6 +271,10 @@ in
       '';
     };
 
+    limits.agents = tunable count 50 ''
+      Agents, declared ones included, beyond which none is spawned.
+    '';
+
     limits.spendPerDayUsd = tunable dollars null ''
       US dollars that the whole hive may spend a day; at the limit no agent starts a turn until
       midnight or until the operator resumes the hive. Unlimited if unset.

@@ -30,6 +30,8 @@ SCOPE: dict[str, Any] = {
         ("[[rule]]\n[[rule.step]]\nsay = 5", "rule 1, step 1: 'say' is a text, not 5."),
         ("[[rule]]\n[[rule.step]]\npause = -1", "'pause' is a number of seconds"),
         ("[[rule]]\n[[rule.step]]\npause = true", "'pause' is a number of seconds"),
+        ('[[rule]]\n[[rule.step]]\nrun = "ls"', "'run' is a list of texts, program first"),
+        ("[[rule]]\n[[rule.step]]\nrun = []", "'run' is a list of texts, program first"),
         ("[[rule]]\nonce = 1", "rule 1: 'once' is true or false, not 1."),
         ('[[rule]]\non = { body_matches = "(" }', "body_matches is no regular expression"),
         ('[[rule]]\n[[rule.step]]\nsay = "{form}"', "{form} is not known. Known: id, from"),

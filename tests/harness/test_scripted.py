@@ -232,6 +232,41 @@ def test_a_condition_chooses_between_steps(stage: Stage) -> None:
     assert stage.said() == ["yes", "no", "no"]
 
 
+def test_a_program_is_run_without_a_shell_and_its_output_is_there(stage: Stage) -> None:
+    end = stage.play(
+        """
+        [[rule]]
+        [[rule.step]]
+        run = ["printf", "%s", "{body}; $HOME"]
+        expect = { contains = { output = "$HOME" } }
+        save = "made"
+        [[rule.step]]
+        say = "{saved.made.output}"
+        """,
+        a_message(body="hello"),
+    )
+
+    assert end["outcome"] == "ok", end
+    assert stage.said() == ["hello; $HOME"]
+
+
+@pytest.mark.parametrize(
+    ("step", "fault"),
+    [
+        ('run = ["sh", "-c", "echo broken >&2; exit 3"]', "sh ended with status 3: broken"),
+        ('run = ["/nowhere/at-all"]', "/nowhere/at-all cannot be run"),
+        ('run = ["sleep", "60"]\nseconds = 0.1', "sleep did not end in 0.1 s"),
+    ],
+)
+def test_a_program_that_does_not_end_well_fails_the_turn(
+    stage: Stage, step: str, fault: str
+) -> None:
+    end = stage.play(f"[[rule]]\n[[rule.step]]\n{step}")
+
+    assert end["outcome"] == "failed"
+    assert fault in str(end["error"])
+
+
 def test_a_script_can_fail_on_purpose(stage: Stage) -> None:
     end = stage.play('[[rule]]\nstep = [{ pause = 0 }, { fail = "{from} asked for it" }]')
     assert (end["outcome"], end["error"]) == ("failed", "queen asked for it")

@@ -82,6 +82,13 @@ def going(*names: str) -> dict[str, object]:
             "its declared model",
         ),
         (["destroy", "bob", "--yes"], "/api/agents/bob/destroy", {}, "bob is gone"),
+        (["revive", "bob"], "/api/tombstones/bob/revive", {}, "bob is an agent of the hive again"),
+        (
+            ["redeploy", "bob", "deployed/7"],
+            "/api/agents/bob/redeploy",
+            {"revision": "deployed/7"},
+            "deployed/7 is deployed to bob again",
+        ),
         (["purge", "bob", "--yes"], "/api/tombstones/bob/purge", {}, "is deleted"),
         (
             ["restart", "--all", "--no-wait"],
@@ -175,6 +182,32 @@ def test_an_unknown_agents_model_is_an_error_that_names_the_known(
 
     assert ran.status == 1
     assert "bob" in ran.err
+
+
+def test_spawn_names_the_approval_that_makes_the_agent(ask: Run, server: FakeHive) -> None:
+    server.answers("POST", "/api/spawn", Answer({"id": 7, "state": "pending", "seq": 3}))
+
+    ran = ask("spawn", "eve", "listens", "--model", "opus")
+
+    assert (ran.status, ran.err) == (0, "")
+    assert "hyperhive approve 7" in ran.out
+    (asked,) = server.asked_of("/api/spawn")
+    given = {"name": "eve", "description": "listens", "system_prompt": "", "model": "opus"}
+    assert asked.body == given
+
+
+def test_the_history_of_an_agent_ends_with_what_runs(ask: Run, server: FakeHive) -> None:
+    deployed = [
+        {"commit": letter * 40, "subject": said, "author": "queen", "at": 1.0, "tags": [tag]}
+        for letter, said, tag in (("b", "the second", "deployed/7"), ("a", "the first", "x/1"))
+    ]
+    server.answers("GET", "/api/agents/eve/deployments", Answer({"deployments": deployed}))
+
+    ran = ask("history", "eve")
+
+    assert (ran.status, ran.err) == (0, "")
+    assert ran.out.index("a" * 12) < ran.out.index("b" * 12)
+    assert "deployed/7  the second" in ran.out
 
 
 @pytest.mark.parametrize("command", ["destroy", "purge"])

@@ -26,6 +26,17 @@ from tests.walls import open_directory
 
 COMMAND = (sys.executable, "-m", "hyperhive.cli.main", "demo", "--runtime", "process")
 
+DECIDED = (
+    "bob's reminder into /etc is refused",
+    "alice's reminder comes, its text in a file of her own",
+    "the operator answers",
+    "the operator decides: Spawn the agent carol",
+    "carol runs and has said hello",
+    "the operator decides: Change the configuration of carol to [0-9a-f]{12}",
+    "carol, changed, does her work",
+)
+"""Steps of the second part, in which the operator decides."""
+
 
 @pytest.fixture
 def place() -> Iterator[Path]:
@@ -50,6 +61,8 @@ def test_the_demo_plays_through_and_leaves_nothing_behind(place: Path) -> None:
 
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert re.search(r"\d\.\d\d  bob is killed in mid-turn \(SIGKILL", ran.stdout)
+    for step in DECIDED:
+        assert re.search(rf"\d\.\d\d  {step}", ran.stdout), step
     assert "every inbox is empty, and no message is dead" in ran.stdout
     assert list(place.iterdir()) == []
     assert left_over(place) == []
@@ -63,7 +76,8 @@ def test_the_demo_plays_through_in_boxes_where_they_can_be_made(place: Path) -> 
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "They run in bubblewrap" in ran.stdout
     assert "3 agents run in boxes of their own" in ran.stdout
-    assert re.search(r"\d\.\d\d  bob is killed in mid-turn \(SIGKILL", ran.stdout)
+    for step in ("bob is killed in mid-turn", *DECIDED):
+        assert re.search(rf"\d\.\d\d  {step}", ran.stdout), step
     assert list(place.iterdir()) == []
     assert left_over(place) == []
 

@@ -139,6 +139,20 @@ def _tool(content: object, value: object) -> dict[str, object]:
         (lambda c: c.resume("bob"), "POST", "/api/agents/bob/resume", {}),
         (lambda c: c.resume(), "POST", "/api/hive/resume", {}),
         (lambda c: c.destroy("bob"), "POST", "/api/agents/bob/destroy", {}),
+        (
+            lambda c: c.spawn("eve", "listens", model="m"),
+            "POST",
+            "/api/spawn",
+            {"name": "eve", "description": "listens", "system_prompt": "", "model": "m"},
+        ),
+        (lambda c: c.revive("bob"), "POST", "/api/tombstones/bob/revive", {}),
+        (lambda c: c.deployments("bob"), "GET", "/api/agents/bob/deployments", None),
+        (
+            lambda c: c.redeploy("bob", "deployed/7"),
+            "POST",
+            "/api/agents/bob/redeploy",
+            {"revision": "deployed/7"},
+        ),
         (lambda c: c.purge("bob"), "POST", "/api/tombstones/bob/purge", {}),
         (lambda c: c.restart_hive(), "POST", "/api/hive/restart", {"agents": None}),
         (

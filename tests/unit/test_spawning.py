@@ -8,12 +8,19 @@ from typing import Any
 
 import pytest
 
+from hyperhive.config import Hive, RuntimeKind
 from hyperhive.config.faults import DeclarationError
 from hyperhive.config.spawned import read_settings
 from hyperhive.domain import actors
 from hyperhive.domain.actors import THE_OPERATOR
 from hyperhive.domain.approvals import ApprovalKind, ApprovalState
-from hyperhive.domain.errors import ConflictError, ForbiddenError, HiveError, NotFoundError
+from hyperhive.domain.errors import (
+    ConflictError,
+    ForbiddenError,
+    HiveError,
+    NotFoundError,
+    UnavailableError,
+)
 from hyperhive.domain.paths import HivePaths
 from hyperhive.git.repositories import GitRepositories
 from hyperhive.services.approvals import Approvals
@@ -286,3 +293,29 @@ async def test_a_new_declaration_keeps_the_spawned_and_wins_over_one_of_its_name
     assert bench.desk.agents.hive.agents["carol"].description == "declared"
     state = await Snapshots(bench.desk.store, bench.desk.agents).state()
     assert "spawned:carol" in {alert["key"] for alert in state["alerts"]}
+
+
+async def declare(bench: Bench, hive: Hive) -> None:
+    await bench.desk.store.write(lambda work: bench.desk.agents.take(work, hive))
+
+
+@promise("N1")
+async def test_no_agent_is_spawned_where_its_system_would_have_to_be_built(bench: Bench) -> None:
+    hive = bench.desk.agents.declared
+    there = {"runtime": RuntimeKind.NIXOS_CONTAINER}
+    agents = {name: agent.model_copy(update=there) for name, agent in hive.agents.items()}
+    await declare(bench, hive.model_copy(update={"agents": agents}))
+
+    with pytest.raises(UnavailableError, match="NixOS container"):
+        await bench.spawning.request(QUEEN, "carol", "sings")
+
+
+@promise("N1")
+async def test_the_declaration_says_how_many_agents_there_may_be(bench: Bench) -> None:
+    hive = bench.desk.agents.declared
+    limits = hive.limits.model_copy(update={"agents": len(hive.agents) + 1})
+    await declare(bench, hive.model_copy(update={"limits": limits}))
+    await bench.spawn("carol")
+
+    with pytest.raises(ConflictError, match=rf"limits\.agents is {limits.agents}"):
+        await bench.spawning.request(QUEEN, "dave", "hums")

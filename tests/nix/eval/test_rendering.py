@@ -99,7 +99,7 @@ EVERYTHING: Final[Mapping[str, Any]] = {
     },
     "retention": {"messagesDays": 1, "eventsDays": 2, "transcriptsDays": 3},
     "backups": {"everyHours": 12, "keep": 3},
-    "limits": {"spendPerDayUsd": 100},
+    "limits": {"agents": 20, "spendPerDayUsd": 100},
     "manager": {"stateAccess": "read-only"},
 }
 """Every key that has an option of the same name, with a value; `null` never stands for anything."""

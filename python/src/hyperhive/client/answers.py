@@ -336,6 +336,36 @@ class Done(TypedDict):
     seq: int
 
 
+class SpawnAsked(TypedDict):
+    """An approval that was asked for, and the ``seq`` at which it shows."""
+
+    id: int
+    state: str
+    seq: int
+
+
+class Deployment(TypedDict):
+    """A commit that was deployed to a spawned agent, and the tags that tell what became of it."""
+
+    commit: str
+    subject: str
+    author: str
+    at: float
+    tags: list[str]
+
+
+class Deployments(TypedDict):
+    """What was deployed to a spawned agent, newest first."""
+
+    deployments: list[Deployment]
+
+
+class Redeployed(Done):
+    """What was deployed again, as the new commit ``revision``."""
+
+    revision: str
+
+
 class Visit(Done):
     """That an agent starts no turn for now; ``turn`` is one that has not ended yet."""
 

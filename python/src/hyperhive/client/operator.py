@@ -274,6 +274,32 @@ class OperatorClient:
         """Remove a spawned agent; its state is kept as a tombstone."""
         return self._act(agent, "destroy")
 
+    def spawn(
+        self, name: str, description: str, *, system_prompt: str = "", model: str | None = None
+    ) -> answers.SpawnAsked:
+        """Ask for a new agent: an approval, as when the manager asks."""
+        given = {
+            "name": name,
+            "description": description,
+            "system_prompt": system_prompt,
+            "model": model,
+        }
+        return cast(answers.SpawnAsked, self._post("/api/spawn", given))
+
+    def revive(self, tombstone: str) -> answers.Done:
+        """Bring back a spawned agent that was destroyed, as it was."""
+        target = f"/api/tombstones/{quote(tombstone, safe='')}/revive"
+        return cast(answers.Done, self._post(target, {}))
+
+    def deployments(self, agent: str) -> answers.Deployments:
+        """List what was deployed to a spawned agent, newest first."""
+        return cast(answers.Deployments, self._get(_agent(agent, "deployments")))
+
+    def redeploy(self, agent: str, revision: str) -> answers.Redeployed:
+        """Deploy an earlier state again: a commit, its beginning, or ``deployed/N``."""
+        given = {"revision": revision}
+        return cast(answers.Redeployed, self._post(_agent(agent, "redeploy"), given))
+
     def purge(self, tombstone: str) -> answers.Done:
         """Delete what a tombstone keeps, for good."""
         target = f"/api/tombstones/{quote(tombstone, safe='')}/purge"

@@ -264,8 +264,12 @@ class Backups(Table):
 
 
 class Limits(Table):
-    """What the whole hive may spend."""
+    """What the whole hive may spend, and how large it may grow."""
 
+    agents: Count = Field(
+        default=50,
+        description="Agents, declared ones included, beyond which none is spawned.",
+    )
     spend_per_day_usd: Dollars | None = Field(
         default=None,
         description="US dollars a day; at the limit no agent starts a turn until midnight or until "

@@ -22,9 +22,6 @@ from hyperhive.domain.actors import Role
 from hyperhive.domain.configuration import AGENT_JSON
 from hyperhive.domain.turns import TURN_LIMIT_SECONDS
 
-AGENTS_MAX: Final = 50
-"""Agents of a hive, declared ones included, beyond which none is spawned."""
-
 _MODELS: Final = frozenset({DriverKind.CLAUDE, DriverKind.CODEX})
 
 

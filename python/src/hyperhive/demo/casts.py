@@ -40,6 +40,8 @@ class Cast:
     step_seconds: float
     return_seconds: float
     """For a killed agent to have its message again: its back-off is 5 s."""
+    decides: bool
+    """Whether the operator is asked for decisions, too."""
 
 
 CASTS: Final[Mapping[Driver, Cast]] = {
@@ -49,6 +51,7 @@ CASTS: Final[Mapping[Driver, Cast]] = {
         told="They play scripts: no model is asked.",
         step_seconds=20.0,
         return_seconds=30.0,
+        decides=True,
     ),
     Driver.CLAUDE: Cast(
         declaration="claude.toml",
@@ -56,6 +59,7 @@ CASTS: Final[Mapping[Driver, Cast]] = {
         told="All three are Claude Code; its model is a script on the loopback and costs nothing.",
         step_seconds=60.0,
         return_seconds=60.0,
+        decides=False,
     ),
 }
 

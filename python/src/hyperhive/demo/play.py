@@ -29,6 +29,7 @@ from hyperhive.demo.casts import (
     write_hive,
     write_scripts,
 )
+from hyperhive.demo.deciding import DecidingStory
 from hyperhive.demo.model.script import load_script
 from hyperhive.demo.model.server import ScriptedModel, scripted_model
 from hyperhive.demo.story import Step, Story, StoryError
@@ -101,9 +102,7 @@ async def _run(hive: Hive, place: Path, cast: Cast, *, headless: bool) -> int:
     async with running(hive, with_agents=True) as run:
         if not headless:
             await _greet(run)
-        story = Story(
-            run, _tell, step_seconds=cast.step_seconds, return_seconds=cast.return_seconds
-        )
+        story = _story(run, cast, headless=headless)
         playing = asyncio.create_task(_play(run, story, headless=headless))
         stopped = asyncio.create_task(stop.wait())
         await asyncio.wait({playing, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -127,6 +126,13 @@ async def _run(hive: Hive, place: Path, cast: Cast, *, headless: bool) -> int:
     if headless:
         return 0 if failure is None and playing.done() and not playing.cancelled() else 1
     return 0 if failure is None else 1
+
+
+def _story(run: Running, cast: Cast, *, headless: bool) -> Story:
+    steps, returns = cast.step_seconds, cast.return_seconds
+    if not cast.decides:
+        return Story(run, _tell, step_seconds=steps, return_seconds=returns)
+    return DecidingStory(run, _tell, step_seconds=steps, return_seconds=returns, clicks=headless)
 
 
 async def _play(run: Running, story: Story, *, headless: bool) -> None:

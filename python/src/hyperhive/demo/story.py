@@ -81,7 +81,11 @@ class Story:
             lambda event: event["kind"] == "message_acked" and event["data"]["id"] == goal["id"],
             "the goal's message is settled",
         )
+        await self._go_on()
         await self._nothing_left()
+
+    async def _go_on(self) -> None:
+        """Play what follows the operator's goal: nothing, unless a longer story says what."""
 
     def _where(self) -> str:
         kinds = {agent.runtime for agent in self._run.hive.agents.values()}

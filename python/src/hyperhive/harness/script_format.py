@@ -66,6 +66,17 @@ class WaitFor:
 
 
 @dataclass(frozen=True, slots=True)
+class Run:
+    """Run a program without a shell, for at most ``seconds``; its output may be checked, saved."""
+
+    place: str
+    command: tuple[str, ...]
+    seconds: float
+    expect: Checks
+    save: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Pause:
     """Do nothing for a while."""
 
@@ -100,7 +111,7 @@ class If:
     otherwise: tuple["Step", ...]
 
 
-Step = Call | WaitFor | Pause | Say | Fail | If
+Step = Call | WaitFor | Run | Pause | Say | Fail | If
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +130,7 @@ _KINDS: Final = (TurnKind.WORK.value, TurnKind.CHECKPOINT.value)
 _STEP_KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "call": ("args", "expect", "save"),
     "wait_for": ("seconds", "expect", "save"),
+    "run": ("seconds", "expect", "save"),
     "pause": (),
     "say": (),
     "fail": (),
@@ -206,6 +218,16 @@ def _step(table: Mapping[str, Any], place: str) -> Step:
                 expect=_checks(expect, f"{place}, expect"),
                 save=_saved_name(table, place),
             )
+        case "run":
+            expect = _take(table, "expect", dict, place, default={})
+            _only(expect, ("equals", "contains"), f"{place}, expect")
+            return Run(
+                place=place,
+                command=_command(table, place),
+                seconds=_seconds(table, "seconds", place, default=WAIT_SECONDS),
+                expect=_checks(expect, f"{place}, expect"),
+                save=_saved_name(table, place),
+            )
         case "pause":
             return Pause(place, _seconds(table, "pause", place))
         case "say":
@@ -222,6 +244,13 @@ def _step(table: Mapping[str, Any], place: str) -> Step:
                 then=_steps(table, "then", place),
                 otherwise=_steps(table, "else", place),
             )
+
+
+def _command(table: Mapping[str, Any], place: str) -> tuple[str, ...]:
+    words = table["run"]
+    if not isinstance(words, list) or not words or not all(isinstance(w, str) for w in words):
+        raise ScriptError(f"{place}: 'run' is a list of texts, program first, not {words!r:.60}.")
+    return tuple(_templates(words, place))
 
 
 def _match(table: Mapping[str, Any], place: str) -> Match:

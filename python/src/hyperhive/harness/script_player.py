@@ -9,6 +9,7 @@ it matches, and so does a checkpoint; what no rule matches is noted and counts a
 import json
 import math
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,7 @@ from hyperhive.harness.script_format import (
     Match,
     Pause,
     Rule,
+    Run,
     Say,
     ScriptError,
     Step,
@@ -99,6 +101,8 @@ class Player:
                 self._call(step, scope)
             case WaitFor():
                 self._wait_for(step, scope)
+            case Run():
+                self._run(step, scope)
             case Pause():
                 time.sleep(step.seconds)
             case Say():
@@ -117,6 +121,36 @@ class Player:
         if is_error is not step.is_error:
             was = f"refused: {value.get('text', value)}" if is_error else "not refused"
             raise ScriptError(f"{step.place}: {step.tool} was {was}")
+        self._conclude(step, value, scope)
+
+    def _run(self, step: Run, scope: Mapping[str, Any]) -> None:
+        command = [str(fill(word, scope)) for word in step.command]
+        told = {"name": command[0], "arguments": {"command": command}}
+        emit(TurnEventKind.TOOL_CALL, told)
+        try:
+            done = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                encoding="utf-8",
+                errors="replace",
+                timeout=step.seconds,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise ScriptError(
+                f"{step.place}: {command[0]} did not end in {step.seconds:g} s."
+            ) from None
+        except (OSError, ValueError) as error:
+            raise ScriptError(f"{step.place}: {command[0]} cannot be run: {error}.") from error
+        output = done.stdout.strip()
+        is_error = done.returncode != 0
+        value = {"output": output}
+        emit(TurnEventKind.TOOL_RESULT, {"name": command[0], "result": value, "is_error": is_error})
+        if is_error:
+            ended = f"ended with status {done.returncode}: {output[-300:]}"
+            raise ScriptError(f"{step.place}: {command[0]} {ended}")
         self._conclude(step, value, scope)
 
     def _wait_for(self, step: WaitFor, scope: Mapping[str, Any]) -> None:
@@ -139,7 +173,7 @@ class Player:
             self._messages += aside
 
     def _conclude(
-        self, step: Call | WaitFor, value: Mapping[str, Any], scope: Mapping[str, Any]
+        self, step: Call | WaitFor | Run, value: Mapping[str, Any], scope: Mapping[str, Any]
     ) -> None:
         fault = fault_in(value, step.expect, scope)
         if fault is not None:

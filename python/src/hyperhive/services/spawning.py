@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from hyperhive.bus import LIFECYCLE
+from hyperhive.config import RuntimeKind
 from hyperhive.config.spawned import (
-    AGENTS_MAX,
     SpawnedAgent,
     read_settings,
     require_fitting,
@@ -19,7 +19,13 @@ from hyperhive.domain.actors import THE_SYSTEM, Actor, Role, name_fault
 from hyperhive.domain.agents import CONNECTED
 from hyperhive.domain.approvals import ApprovalKind, ApprovalState, Approved, Proposal
 from hyperhive.domain.configuration import AGENT_JSON, Tag
-from hyperhive.domain.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
+from hyperhive.domain.errors import (
+    ConflictError,
+    ForbiddenError,
+    InvalidError,
+    NotFoundError,
+    UnavailableError,
+)
 from hyperhive.domain.ports import Repositories
 from hyperhive.services.agents import Agents
 from hyperhive.services.approvals import Approvals
@@ -99,6 +105,13 @@ class Spawning:
 
     def refuse(self, asking: Asking, proposal: Proposal) -> None:
         """Refuse a name that cannot be had, and one agent too many."""
+        hive = self._agents.declared
+        if hive.agents[hive.manager_name].runtime is RuntimeKind.NIXOS_CONTAINER:
+            raise UnavailableError(
+                "No agent can be spawned where the manager runs in a NixOS container: the new "
+                "agent's system would have to be built, which this version does not do.",
+                "Have the admin declare the agent.",
+            )
         name = str(proposal.payload["name"])
         if (fault := name_fault(name)) is not None:
             raise InvalidError(fault, "Choose another name.")
@@ -110,9 +123,10 @@ class Spawning:
                 f"{name} was an agent of this hive, and its state is kept.",
                 "Choose another name, or have the operator revive it or purge its tombstone.",
             )
-        if len(self._agents.hive.agents) >= AGENTS_MAX:
+        if len(self._agents.hive.agents) >= hive.limits.agents:
             raise ConflictError(
-                f"The hive has {len(self._agents.hive.agents)} agents; {AGENTS_MAX} is the limit.",
+                f"The hive has {len(self._agents.hive.agents)} agents; "
+                f"limits.agents is {hive.limits.agents}.",
                 "Give the work to one that is there, or have the operator destroy one.",
             )
         settings = read_settings(str(proposal.payload["agent_json"]))
