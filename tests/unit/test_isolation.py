@@ -89,7 +89,7 @@ def test_a_mount_that_was_declared_writable_is_no_difference() -> None:
 def test_a_manager_may_read_states_and_write_only_if_it_was_allowed_to() -> None:
     seen = {"applied": "read-only", "states": {"bob": "writable"}}
     probe = a_probe(**seen)
-    probe["writable"].append("/agents/bob/state")
+    probe["writable"] += ["/agents/bob/state", "/configs"]
     allowed = a_spec(Role.MANAGER, manager_writes=True)
     assert differences(probe, expected(allowed, HOST)) == ()
     assert differences(probe, expected(a_spec(Role.MANAGER), HOST)) == (

@@ -48,6 +48,7 @@ def expected(spec: BoxSpec, host_namespaces: Mapping[str, str]) -> Promises:
     if declared.kind not in (BUBBLEWRAP, NIXOS_CONTAINER):
         return Promises(is_closed=False)
     own = (box_state(spec.name), confinement.SHARED, confinement.HOME)
+    proposed = (confinement.CONFIGS,) if spec.role is Role.MANAGER else ()
     further = (mount.mount_point for mount in declared.mounts if not mount.is_read_only)
     return Promises(
         is_closed=True,
@@ -56,7 +57,7 @@ def expected(spec: BoxSpec, host_namespaces: Mapping[str, str]) -> Promises:
         is_manager=spec.role is Role.MANAGER,
         manager_writes=declared.manager_writes,
         has_network=declared.has_network,
-        writable=frozenset({*map(str, (*own, *further)), *_SCRATCH}),
+        writable=frozenset({*map(str, (*own, *proposed, *further)), *_SCRATCH}),
         host_namespaces=host_namespaces,
     )
 
