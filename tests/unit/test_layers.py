@@ -54,6 +54,7 @@ MAY_START_PROCESSES: Final = (
     "runtimes/",
     "git/",
     "harness/drivers/",
+    "harness/script_programs.py",
     "harness/script_tools.py",
     "demo/",
     "forge/git.py",

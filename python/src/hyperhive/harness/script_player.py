@@ -9,7 +9,6 @@ it matches, and so does a checkpoint; what no rule matches is noted and counts a
 import json
 import math
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -33,6 +32,7 @@ from hyperhive.harness.script_format import (
     WaitFor,
     load_script,
 )
+from hyperhive.harness.script_programs import ProgramError, run_program
 from hyperhive.harness.script_state import ScriptState
 from hyperhive.harness.script_tools import Tools
 from hyperhive.harness.script_values import MissingValueError, contains, fill, look_up
@@ -128,28 +128,14 @@ class Player:
         told = {"name": command[0], "arguments": {"command": command}}
         emit(TurnEventKind.TOOL_CALL, told)
         try:
-            done = subprocess.run(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                encoding="utf-8",
-                errors="replace",
-                timeout=step.seconds,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise ScriptError(
-                f"{step.place}: {command[0]} did not end in {step.seconds:g} s."
-            ) from None
-        except (OSError, ValueError) as error:
-            raise ScriptError(f"{step.place}: {command[0]} cannot be run: {error}.") from error
-        output = done.stdout.strip()
-        is_error = done.returncode != 0
+            status, output = run_program(command, step.seconds)
+        except ProgramError as error:
+            raise ScriptError(f"{step.place}: {error}") from error
+        is_error = status != 0
         value = {"output": output}
         emit(TurnEventKind.TOOL_RESULT, {"name": command[0], "result": value, "is_error": is_error})
         if is_error:
-            ended = f"ended with status {done.returncode}: {output[-300:]}"
+            ended = f"ended with status {status}: {output[-300:]}"
             raise ScriptError(f"{step.place}: {command[0]} {ended}")
         self._conclude(step, value, scope)
 
