@@ -39,6 +39,8 @@ class Promises:
     manager_writes: bool = False
     has_network: bool = True
     writable: frozenset[str] = frozenset()
+    may_write: frozenset[str] = frozenset()
+    """Where it can write or cannot, as the owner of the directory on this host has it."""
     host_namespaces: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
@@ -58,7 +60,8 @@ def expected(spec: BoxSpec, host_namespaces: Mapping[str, str]) -> Promises:
         is_manager=spec.role is Role.MANAGER,
         manager_writes=declared.manager_writes,
         has_network=declared.has_network,
-        writable=frozenset({*map(str, (*own, *proposed, *further)), *_SCRATCH}),
+        writable=frozenset({*map(str, (*own, *further)), *_SCRATCH}),
+        may_write=frozenset(map(str, proposed)),
         host_namespaces=host_namespaces,
     )
 
@@ -152,7 +155,8 @@ def _of_files(told: _Told, promises: Promises) -> Iterator[str]:
     if writable is None:
         yield _silent("where it can write")
     else:
-        allowed = promises.writable | set(_OF_A_GUEST if promises.is_guest else ())
+        allowed = promises.writable | promises.may_write
+        allowed |= set(_OF_A_GUEST if promises.is_guest else ())
         more = [path for path in writable if path not in allowed and not _is_states(path, promises)]
         if more:
             yield f"It can write where it should not: {_listed(more)}."
