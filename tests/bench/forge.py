@@ -6,14 +6,17 @@ Bars: 20 s from nothing, 2 s for the second pass.
 import asyncio
 import time
 from pathlib import Path
+from typing import Final
 
 from hyperhive import config
 from hyperhive.bootstrap import running
+from hyperhive.config import Forge, ForgeKind
 from hyperhive.forge.client import ForgeClient
 from tests.bench.hives import declared
 from tests.bench.measure import Figure, Scale
 
-AGENTS = 50
+AGENTS: Final = 50
+PATIENCE_SECONDS: Final = 120.0
 
 
 def figures(scale: Scale, where: Path) -> list[Figure]:
@@ -28,8 +31,12 @@ def figures(scale: Scale, where: Path) -> list[Figure]:
 
 
 async def _provision(path: Path) -> tuple[float, float]:
-    begun = time.perf_counter()
-    async with running(config.load(path), with_agents=False, forge=ForgeClient) as run:
+    begun, hive = time.perf_counter(), config.load(path)
+    hive = hive.model_copy(update={"forge": Forge(kind=ForgeKind.EMBEDDED)})
+    async with (
+        asyncio.timeout(PATIENCE_SECONDS),
+        running(hive, with_agents=False, forge=ForgeClient) as run,
+    ):
         while run.forge.state == "starting":  # noqa: ASYNC110 - nothing rings
             await asyncio.sleep(0.01)
         if run.forge.state != "ready":
