@@ -23,6 +23,9 @@ PENDING_SHOWN_MAX: Final = 200
 FAILED_SHOWN_MAX: Final = 200
 OPEN_SHOWN_MAX: Final = 1000
 
+TEXTS_OF_A_FILE: Final = 5
+"""A file holds what the latest reminder wrote; a few more, for those that end together."""
+
 _r = tables.reminder.c
 _m = tables.message.c
 
@@ -138,9 +141,9 @@ def is_unhandled(asking: Asking, message: int | None) -> bool:
 
 
 def text_written_to(asking: Asking, agent: str, path: str) -> list[str]:
-    """Give the texts of an agent's reminders that lie, or lay, in a file of its state."""
+    """Give the texts of an agent's latest reminders that lie, or lay, in a file of its state."""
     wanted = select(_r.body).where(_r.agent == agent, _r.written == path)
-    return list(asking.execute(wanted.order_by(_r.id.desc()).limit(100)).scalars())
+    return list(asking.execute(wanted.order_by(_r.id.desc()).limit(TEXTS_OF_A_FILE)).scalars())
 
 
 def count_open(asking: Asking, agent: str) -> int:
