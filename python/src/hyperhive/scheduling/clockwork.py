@@ -6,11 +6,15 @@ Jobs live in memory only. They are made anew at every start, from rows and from 
 knows, and rows stay the truth: whoever is rung looks at them.
 """
 
+import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler  # type: ignore[import-untyped]
+
+# It tells of every ring, several a second; what goes wrong is a warning.
+logging.getLogger("apscheduler").setLevel(logging.WARNING)
 
 Ring = Callable[[], None]
 
