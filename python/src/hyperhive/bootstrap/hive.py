@@ -19,7 +19,7 @@ from hyperhive.bootstrap.clockwork import ticking
 from hyperhive.bootstrap.declaring import Declaring
 from hyperhive.bootstrap.forging import Connect, Forging
 from hyperhive.bus import Bus
-from hyperhive.config import ForgeKind, Hive
+from hyperhive.config import ForgeKind, Hive, RuntimeKind
 from hyperhive.domain.approvals import ApprovalKind
 from hyperhive.domain.errors import UnavailableError
 from hyperhive.domain.paths import HivePaths
@@ -280,7 +280,7 @@ async def _assemble(
     boxes = Boxes(store, agents, harness=harness, user=user_of_boxes())
     await asyncio.to_thread(boxes.look_up, hive)
     listeners = Listeners(hive.run_dir)
-    owner = boxes_owner()
+    owner = owner_of_proposals(hive)
     kept = GitRepositories(HivePaths(hive.state_dir, hive.run_dir), owner)
     spawning = Spawning(store, agents, approvals, kept)
     deploying = Deploying(store, agents, approvals, kept)
@@ -432,8 +432,10 @@ def _secret_file(hive: Hive) -> Path:
     return path
 
 
-def boxes_owner() -> tuple[int, int] | None:
-    """Give the user and group that boxes run as, where that is not the server's own user."""
+def owner_of_proposals(hive: Hive) -> tuple[int, int] | None:
+    """Give the user and group that the manager runs as, where that is not the server's own user."""
+    if hive.agents[hive.manager_name].runtime is not RuntimeKind.BUBBLEWRAP:
+        return None
     user = user_of_boxes()
     return (user.uid, user.gid) if user is not None and user.dropped_to else None
 
