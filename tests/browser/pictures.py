@@ -6,14 +6,13 @@ Without a directory they are written to ``docs/images``; with one, every page is
 light and dark, on a desk and on a phone, to be looked at.
 """
 
-import shutil
 import sys
 from pathlib import Path
 from typing import Final, Literal
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
-from tests.browser.conftest import ARGUMENTS
+from tests.browser.chromium import chromium
 from tests.browser.fake_hive import FakeHive
 from tests.browser.hive_model import HiveModel
 from tests.browser.meadow import fill
@@ -42,7 +41,9 @@ def take(
 ) -> None:
     """Take every page once."""
     context = browser.new_context(
-        viewport={"width": size[0], "height": size[1]}, color_scheme=scheme, reduced_motion="reduce"
+        viewport={"width": size[0], "height": size[1]},
+        color_scheme=scheme,
+        reduced_motion="reduce",
     )
     page = context.new_page()
     for name, place in PLACES.items():
@@ -65,16 +66,12 @@ def show(page: Page, url: str, place: str) -> None:
 
 def main(arguments: list[str]) -> None:
     """Serve a hive, look at it, and write down what is seen."""
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
-    if path is None:
-        sys.exit("Chromium is not installed on this machine.")
     model = HiveModel()
     model.add_agent("queen", role="manager")
     model.add_agent("alice")
     model.add_agent("bob")
-    with FakeHive(model) as hive, sync_playwright() as playwright:
+    with FakeHive(model) as hive, chromium() as browser:
         fill(hive)
-        browser = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
         if not arguments:
             take(browser, hive.url, IMAGES, DESK, "light")
         else:
@@ -83,7 +80,6 @@ def main(arguments: list[str]) -> None:
             for scheme in ("light", "dark"):
                 take(browser, hive.url, target, DESK, scheme, f"-{scheme}")
                 take(browser, hive.url, target, PHONE, scheme, f"-{scheme}-phone")
-        browser.close()
 
 
 if __name__ == "__main__":
