@@ -56,7 +56,6 @@ class FakeHive:
         self.streams = 0
         """Streams that are open now; changes are notified through the model's condition."""
         self.generation = 0
-        self.threads: list[Json] = []
         self.audit: list[Json] = []
         self.figures: Json = {"since": 0.0, "step_seconds": 1800.0, "agents": {}}
         handler = type("BoundHandler", (_Handler,), {"hive": self})
@@ -153,7 +152,7 @@ class _Handler(BaseHTTPRequestHandler):
             case ["api", "agents", name, "logs"] if name in model.agents:
                 self._json(200, {"lines": ["first", "last"]})
             case ["api", "threads"]:
-                self._json(200, {"threads": self.hive.threads})
+                self._json(200, model.threads(query["agent"]))
             case ["api", "turns", turn, "stream"]:
                 self._transcript(int(turn), int(query["after"]))
             case ["api", "turns", turn, "events"]:
@@ -243,8 +242,8 @@ class _Handler(BaseHTTPRequestHandler):
             case ["api", "reminders", ident, ("cancel" | "retry") as verb]:
                 model.move_reminder(int(ident), "cancelled" if verb == "cancel" else "pending")
                 self._done(None, verb)
-            case ["api", "threads", _, _, "cancel"]:
-                self.hive.threads.clear()
+            case ["api", "threads", kind, ident, "cancel"]:
+                self._withdraw(kind, int(ident))
                 self._done(None, "cancel")
             case ["api", "agents", name, verb] if name in model.agents:
                 self._agent(name, verb, body)
@@ -259,6 +258,16 @@ class _Handler(BaseHTTPRequestHandler):
                 self._done(name, "purge")
             case _:
                 self._problem(404, {"detail": "There is no such thing.", "code": "not_found"})
+
+    def _withdraw(self, kind: str, ident: int) -> None:
+        model = self.hive.model
+        match kind:
+            case "approval":
+                model.decide(ident, "cancelled")
+            case "question":
+                model.close_question(ident, "cancelled")
+            case "reminder":
+                model.move_reminder(ident, "cancelled")
 
     def _agent(self, name: str, verb: str, body: Json) -> None:
         """Do to an agent what is recorded at once; what follows from it is the test's to tell."""

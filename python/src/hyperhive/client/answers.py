@@ -133,6 +133,13 @@ class Rollout(TypedDict):
     waiting: list[str]
 
 
+class HiveLimits(TypedDict):
+    """What the hive may spend and how large it may grow; ``None`` is without end."""
+
+    agents: int
+    spend_per_day_usd: float | None
+
+
 class HiveFacts(TypedDict):
     """Which hive this is, and how it stands as a whole."""
 
@@ -142,6 +149,7 @@ class HiveFacts(TypedDict):
     pauses: list[Pause]
     rollout: Rollout | None
     spent_today_usd: float
+    limits: HiveLimits
 
 
 class Hold(TypedDict):
@@ -485,10 +493,14 @@ class Answered(TypedDict):
 
 
 class Threads(TypedDict):
-    """Open threads, oldest first; ``more`` names the kinds of which not all are shown."""
+    """Open threads, oldest first, as they were at ``seq``.
+
+    ``more`` names the kinds of which not all are shown.
+    """
 
     threads: list[Thread]
     more: list[str]
+    seq: int
 
 
 class Cancelled(TypedDict):

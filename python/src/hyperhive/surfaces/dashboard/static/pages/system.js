@@ -73,7 +73,7 @@ export function openSystemPage(store) {
       const { hive } = store.state;
       const up = Math.floor(found.uptime_seconds / 60);
       health.replaceChildren(
-        fields({ status: found.status, version: found.version, up_for: `${up.toLocaleString("en")} min`, agents: found.agents, position: found.seq, spent_today: priced(hive.spent_today_usd), ...(hive.limits ? { limits: hive.limits } : {}) }),
+        fields({ status: found.status, version: found.version, up_for: `${up.toLocaleString("en")} min`, agents: found.agents, position: found.seq, spent_today: priced(hive.spent_today_usd), limits: { agents: hive.limits.agents, spent_a_day: hive.limits.spend_per_day_usd === null ? "unlimited" : priced(hive.limits.spend_per_day_usd) } }),
       );
       disk.show(roomBars(room));
       plan.replaceChildren(planView(planned));
