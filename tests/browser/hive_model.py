@@ -40,6 +40,8 @@ class HiveModel:
     reminders: dict[int, Json] = field(default_factory=dict)
     forge: Json | None = None
     pulls: dict[int, Json] = field(default_factory=dict)
+    repositories: list[Json] = field(default_factory=list)
+    deployments: list[Json] = field(default_factory=list)
     turn_rows: dict[int, Json] = field(default_factory=dict)
     lines: dict[int, list[Json]] = field(default_factory=dict)
     trimmed_to: int = 0
@@ -261,6 +263,30 @@ class HiveModel:
             self.forge = {**known, "state": "ready", **facts}
             self._emit("forge_changed", None, {"forge": dict(self.forge)})
 
+    def set_repositories(self, *names: str) -> None:
+        """Let the forge hold these repositories."""
+        with self.changed:
+            self.repositories = [
+                {
+                    "name": name, "description": f"what {name.partition('/')[2]} is about",
+                    "url": f"http://forge/{name}", "clone_url": f"http://forge/{name}.git",
+                    "branch": "main", "empty": False, "open_pulls": 1, "updated_at": self.clock(),
+                }
+                for name in names
+            ]  # fmt: skip
+            self._emit("forge_repositories_changed", None, {"repositories": len(names)})
+
+    def deployed(self, commit: str, subject: str) -> None:
+        """Let this be what a spawned agent was brought to last."""
+        with self.changed:
+            tags = [f"deployed/{len(self.deployments) + 1}"]
+            row = {"commit": commit, "subject": subject, "author": "queen", "at": self.clock()}
+            self.deployments.insert(0, {**row, "tags": tags})
+
+    def redeploy(self, revision: str) -> None:
+        """Bring it to an earlier state, which is a commit of its own."""
+        self.deployed(f"{len(self.deployments):040}", f"Deploy {revision[:12]} again")
+
     def set_pull(self, ident: int, **facts: Any) -> None:
         """Open or change a pull request."""
         with self.changed:
@@ -318,7 +344,7 @@ class HiveModel:
             self._emit("agent_removed", name, {})
             stone = {
                 "name": name, "role": gone["role"], "description": gone["description"],
-                "removed_at": self.clock(), "bytes": 12_345_678,
+                "removed_at": self.clock(), "bytes": 12_345_678, "declared": gone["declared"],
             }  # fmt: skip
             self.tombstones[name] = stone
             self._emit("tombstone_added", name, {"tombstone": stone})

@@ -42,6 +42,7 @@ def fill(hive: FakeHive) -> None:
     model.set_pull(
         2, title="docs: restore a backup", author="bob", state="merged", merged_by="queen"
     )
+    model.set_repositories("org-shared/docs", "org-shared/store")
     hive.audit = [
         {"id": 2, "at": model.clock(), "actor": OPERATOR, "via": "http", "verb": "approve",
          "subject": "approval 1", "digest": "3f2a9c71d08e44b1", "detail": {}},

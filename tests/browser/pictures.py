@@ -3,7 +3,7 @@
     .venv/bin/python -m tests.browser.pictures [DIRECTORY]
 
 Without a directory they are written to ``docs/images``; with one, every page is taken there in
-light and dark, on a desk and on a phone, to be looked at.
+light and dark, on a desk, on a phone (the whole page) and on a wall, to be looked at.
 """
 
 import sys
@@ -29,6 +29,7 @@ PLACES: Final = {
 }
 DESK: Final = (1280, 800)
 PHONE: Final = (360, 740)
+WALL: Final = (2560, 1300)
 
 
 def take(
@@ -48,7 +49,7 @@ def take(
     page = context.new_page()
     for name, place in PLACES.items():
         show(page, url, place)
-        page.screenshot(path=target / f"{name}{suffix}.png")
+        page.screenshot(path=target / f"{name}{suffix}.png", full_page=size == PHONE)
     context.close()
 
 
@@ -80,6 +81,7 @@ def main(arguments: list[str]) -> None:
             for scheme in ("light", "dark"):
                 take(browser, hive.url, target, DESK, scheme, f"-{scheme}")
                 take(browser, hive.url, target, PHONE, scheme, f"-{scheme}-phone")
+                take(browser, hive.url, target, WALL, scheme, f"-{scheme}-wall")
 
 
 if __name__ == "__main__":

@@ -174,13 +174,17 @@ class Probe(TypedDict):
 
 
 class Tombstone(TypedDict):
-    """An agent that is gone and whose state is kept: what it was, and what it left in bytes."""
+    """An agent that is gone and whose state is kept: what it was, and what it left in bytes.
+
+    One that was spawned, and so not ``declared``, can be revived.
+    """
 
     name: str
     role: str
     description: str
     removed_at: float
     bytes: int | None
+    declared: bool
 
 
 class TurnMark(TypedDict):

@@ -51,6 +51,7 @@
  * @property {string} description
  * @property {number} removed_at
  * @property {number | null} bytes
+ * @property {boolean} declared whether it was; one that was spawned can be revived
  *
  * @typedef {object} Agent
  * @property {string} name
@@ -119,6 +120,7 @@
  * @property {number | null} closed_at
  * @property {string | null} error
  * @property {any} result
+ * @property {number | null} [used_at] of one that lets a single call through: when that call was made
  *
  * @typedef {Approval & {shown: Record<string, any>}} WholeApproval
  *
@@ -162,6 +164,23 @@
  * @property {number} at
  * @property {number} updated_at
  * @property {number | null} closed_at
+ *
+ * @typedef {object} Repository On the forge, as it was when the hive last looked.
+ * @property {string} name with its organisation
+ * @property {string} description
+ * @property {string} url
+ * @property {string} clone_url
+ * @property {string} branch
+ * @property {boolean} empty
+ * @property {number} open_pulls
+ * @property {number | null} updated_at
+ *
+ * @typedef {object} Deployment A state that a spawned agent was brought to.
+ * @property {string} commit
+ * @property {string} subject
+ * @property {string} author
+ * @property {number} at
+ * @property {string[]} tags
  *
  * @typedef {object} Thread One thing that hangs on an agent.
  * @property {"approval" | "question" | "reminder" | "message" | "pull_request"} kind

@@ -2,6 +2,7 @@
 
 import { total } from "../state/reminders.js";
 import { AgentControls } from "../view/controls.js";
+import { deploymentsPanel } from "../view/deployments.js";
 import { h, KeyedList, say } from "../view/elements.js";
 import { figures } from "../view/figures.js";
 import { Inbox } from "../view/inbox.js";
@@ -100,6 +101,8 @@ class AgentView {
     const head = headOf(first, store, () => write(name));
     const reminders = this.#reminders();
     const log = logPanel(name);
+    const deployments = deploymentsPanel(name, store);
+    deployments.hidden = first.declared;
     this.element = h(
       "div",
       { class: "agent-page" },
@@ -112,6 +115,7 @@ class AgentView {
       panel("turns-title", "Turns", h("div", { class: "table", tabindex: "0", role: "group", "aria-label": "Table of turns" }, h("table", {}, h("thead", {}, h("tr", {}, ...["Turn", "Began", "End", "What it took", ""].map((text) => h("th", { scope: "col" }, text || h("span", { class: "unseen" }, "Show"))))), this.#turnRows))),
       panel("figures-title", "What it used", this.#figures.element),
       panel("quotas-title", "Quotas", this.#quotas),
+      deployments,
       log,
     );
     this.#draw = () => {

@@ -1,6 +1,7 @@
-/** The page of the forge: how it is, and the pull requests, open ones first. */
+/** The page of the forge: how it is, pull requests (open ones first), repositories and accounts. */
 
 import { h, KeyedList, say } from "../view/elements.js";
+import { accountsPanel, repositoriesPanel } from "../view/repositories.js";
 import { showSince } from "../view/times.js";
 import { agentLink, chip, showChip, webLink } from "../view/words.js";
 
@@ -19,6 +20,8 @@ export function openForgePage(store) {
   const count = h("span", { class: "total" });
   const empty = h("p", { class: "quiet" }, "No pull request yet.");
   const rows = h("ol", { class: "decision-rows" });
+  const repositories = repositoriesPanel();
+  const accounts = accountsPanel(store);
   facts.append(state, " ", address);
   const element = h(
     "div",
@@ -32,7 +35,21 @@ export function openForgePage(store) {
       reason,
     ),
     h("section", { class: "panel", "aria-labelledby": "pulls-title" }, h("h2", { id: "pulls-title" }, "Pull requests ", count), empty, rows),
+    repositories.element,
+    accounts.element,
   );
+  let isHere = false;
+
+  function load() {
+    if (!isHere || store.state.forge === null) return;
+    void repositories.load();
+    void accounts.load();
+  }
+
+  store.hear(({ kind }) => {
+    if (kind === "forge_repositories_changed") load();
+  });
+  store.heedRenewal(load);
   /** @type {KeyedList<PullRequest>} */
   const list = new KeyedList(rows, () => pullItem(store));
   /** @type {unknown} */
@@ -54,7 +71,17 @@ export function openForgePage(store) {
     address.replaceChildren(String(known["kind"] ?? ""), " ", webLink(known["url"], String(known["url"] ?? "")));
     say(reason, known["reason"] ?? null);
   });
-  return { element, enter: () => "Forge" };
+  return {
+    element,
+    enter() {
+      isHere = true;
+      load();
+      return "Forge";
+    },
+    leave: () => {
+      isHere = false;
+    },
+  };
 }
 
 /**

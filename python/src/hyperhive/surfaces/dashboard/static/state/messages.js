@@ -39,6 +39,7 @@ const CHANGES = {
   message_dead: ({ data }) => data.message ?? { state: "dead", attempts: data.attempts, redelivered: true, reason: data.reason },
   message_requeued: () => ({ state: "queued", attempts: 0, redelivered: true, not_before: null }),
   message_dropped: () => ({ state: "dropped" }),
+  message_withdrawn: ({ data }) => ({ state: "dropped", reason: data.reason }),
   message_read: ({ at }) => ({ read_at: at }),
 };
 

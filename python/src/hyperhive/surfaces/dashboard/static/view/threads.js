@@ -10,8 +10,8 @@ import { webLink } from "./words.js";
 /** @typedef {import("../types.js").Thread} Thread */
 /** @typedef {import("../types.js").HiveEvent} HiveEvent */
 
-/** What is withdrawn where it hangs; the others are settled where they are. */
-const WITHDRAWN = new Set(["approval", "question", "reminder"]);
+/** What is settled where it is: a pull request on the forge. */
+const ELSEWHERE = "pull_request";
 
 export class ThreadList {
   #agent;
@@ -84,7 +84,7 @@ function threadItem(first, store) {
     warning: () => `This ${noun} is withdrawn.`,
     run: () => ask(store, `/api/threads/${encodeURIComponent(first.kind)}/${first.id}/cancel`),
   });
-  cancel.element.hidden = !WITHDRAWN.has(first.kind);
+  cancel.element.hidden = first.kind === ELSEWHERE;
   const element = h("li", { class: "thread", "data-thread": `${first.kind}-${first.id}` }, h("span", { class: "tag" }, noun), text, about, since, cancel.element);
   return {
     element,
