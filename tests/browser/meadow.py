@@ -36,13 +36,9 @@ def fill(hive: FakeHive) -> None:
     model.send("queen", "alice", "Please find out why a commit takes 9 ms on the small machine.")
     model.send("queen", "bob", "Write down how a backup is restored; ask alice for the details.")
     model.send("bob", "alice", "Which files belong to a backup? The page says two, I see three.")
-    model.send(
-        "carol", "queen", "All green but the harness: it fails on the small machine only."
-    )
+    model.send("carol", "queen", "All green but the harness: it fails on the small machine only.")
     model.send("queen", "carol", "Run those alone, ten times, and say how many fail.")
-    model.send(
-        "carol", "queen", "Two of ten, by the turn limit. The log is /shared/runs/4.log."
-    )
+    model.send("carol", "queen", "Two of ten, by the turn limit. The log is /shared/runs/4.log.")
     model.send("queen", "alice", "Look at carol's log when the commit is done. No hurry.")
     model.send("bob", "alice", "Found it: the third file is the log. I write that down.")
     for number in (1, 2, 4, 5, 6):
