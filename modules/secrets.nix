@@ -31,6 +31,11 @@ let
       id = "forge";
       path = forge;
     }
+    # No agent's name is that long.
+    ++ mapAttrsToList (credential: path: {
+      id = "spawned-agents.${credential}";
+      inherit path;
+    }) cfg.spawned.credentials
     ++ concatLists (
       mapAttrsToList (
         name: agent:

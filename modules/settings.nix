@@ -108,6 +108,9 @@ let
             };
       };
       agents = mapAttrs (agent place) cfg.agents;
+      spawned.credentials = mapAttrs (
+        credential: path: place "spawned-agents.${credential}" path
+      ) cfg.spawned.credentials;
     };
 
   typed = documentWith secrets.place;

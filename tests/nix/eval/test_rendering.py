@@ -101,6 +101,7 @@ EVERYTHING: Final[Mapping[str, Any]] = {
     "backups": {"everyHours": 12, "keep": 3},
     "limits": {"agents": 20, "spendPerDayUsd": 100},
     "manager": {"stateAccess": "read-only"},
+    "spawned": {"credentials": {"ANTHROPIC_API_KEY": "/var/lib/hive/keys/spawned"}},
 }
 """Every key that has an option of the same name, with a value; `null` never stands for anything."""
 
