@@ -63,8 +63,6 @@ def test_a_scope_has_each_limit_and_drops_to_the_user_of_the_boxes(bare: Host) -
 def test_scopes_are_relied_upon_where_the_kernel_can_hold_them_and_nowhere_else(
     bare: Host,
 ) -> None:
-    controllers = bare.machine.try_to(
-        "cat", "/sys/fs/cgroup/cgroup.controllers"
-    ).said.split()
+    controllers = bare.machine.try_to("cat", "/sys/fs/cgroup/cgroup.controllers").said.split()
     expected = "systemd" if "memory" in controllers else "watcher"
     assert python(bare, _WHICH).strip() == expected
