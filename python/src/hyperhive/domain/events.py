@@ -22,6 +22,7 @@ class EventKind(StrEnum):
     MESSAGE_DEAD = "message_dead"
     MESSAGE_REQUEUED = "message_requeued"
     MESSAGE_DROPPED = "message_dropped"
+    MESSAGE_WITHDRAWN = "message_withdrawn"
     MESSAGE_READ = "message_read"
     QUESTION_ADDED = "question_added"
     QUESTION_ANSWERED = "question_answered"

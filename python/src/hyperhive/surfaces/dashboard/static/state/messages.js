@@ -74,6 +74,8 @@ export function apply(messages, event) {
       });
     case "message_dropped":
       return changed(messages, event, { state: "dropped" });
+    case "message_withdrawn":
+      return changed(messages, event, { state: "dropped", reason: data.reason });
     case "message_read":
       return changed(messages, event, { read_at: event.at });
     default:
