@@ -1,4 +1,4 @@
-"""The forge: one that the module sets up, one that runs already, and the small one of the server."""
+"""The forge: one that the module sets up, one that runs already, or the server's own small one."""
 
 import os
 import shutil
