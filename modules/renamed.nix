@@ -22,6 +22,7 @@ let
   moved =
     map same [
       [ "agents" ]
+      [ "forge" ]
       [ "limits" ]
       [ "manager" ]
       [ "name" ]
@@ -33,6 +34,10 @@ let
       [
         "operator"
         "address"
+      ]
+      [
+        "operator"
+        "forgeAccount"
       ]
       [
         "operator"

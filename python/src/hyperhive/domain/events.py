@@ -15,6 +15,7 @@ class EventKind(StrEnum):
 
     HIVE_STARTED = "hive_started"
     HIVE_STOPPING = "hive_stopping"
+    HIVE_CHANGED = "hive_changed"
     MESSAGE_QUEUED = "message_queued"
     MESSAGE_LEASED = "message_leased"
     MESSAGE_ACKED = "message_acked"
