@@ -216,6 +216,28 @@ let
       '')
     ];
 
+  mayBuild = config.nix.settings.allowed-users or [ "*" ];
+
+  ofSpawned = optionals cfg.spawned.isPossible [
+    (failsIf (!config.nix.enable) ''
+      The server has the host's Nix build the systems of spawned agents, and there is none. Set nix.enable = true, or
+      ${option "spawned.enable"} = false.
+    '')
+    (failsIf
+      (
+        lib.intersectLists mayBuild [
+          "*"
+          "hyperhive"
+          "@hyperhive"
+        ] == [ ]
+      )
+      ''
+        The server has Nix build the systems of spawned agents, and may not ask it. Add "hyperhive" to
+        nix.settings.allowed-users, or set ${option "spawned.enable"} = false.
+      ''
+    )
+  ];
+
   # Neither maps users of a mount, and a database in WAL mode must not lie on a network.
   remote = [
     "9p"
@@ -279,6 +301,7 @@ in
       ofHive
       ++ ofUsers
       ++ ofNetwork
+      ++ ofSpawned
       ++ ofStorage
       ++ concatLists (
         mapAttrsToList (

@@ -10,6 +10,7 @@
     ./polkit.nix
     ./renamed.nix
     ./service.nix
+    ./spawned.nix
     ./storage.nix
   ];
 }

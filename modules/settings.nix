@@ -108,6 +108,7 @@ let
             };
       };
       agents = mapAttrs (agent place) cfg.agents;
+      spawned.flake = if cfg.spawned.isPossible then "/etc/hyperhive/spawned" else null;
     };
 
   typed = documentWith secrets.place;

@@ -52,6 +52,7 @@ let
     "claude-code"
     "codex"
     "coreutils"
+    "diffutils"
     "git"
     "gnugrep"
     "gnused"
@@ -131,6 +132,7 @@ in
       useHostResolvConf = flag false;
     };
     nix.enable = flag true;
+    nix.settings = table;
     nix.package = option types.anything (pytestNixos.derivation "nix" { });
     nixpkgs.config = table;
     security = {

@@ -18,6 +18,7 @@ from pytest_nixos import Documented, Evaluated, EvaluationFailed, Evaluator
 from tests.nix.hives import HERE, HIVE, hive, small
 
 GOLDEN: Final = HERE / "golden" / "hive.json"
+SPAWNED: Final = "/etc/hyperhive/spawned"
 
 DRIVER: Final[Mapping[str, Any]] = {
     "kind": "claude",
@@ -114,6 +115,7 @@ ONLY_ON_NIXOS: Final = {
     "network": "the host's network",
     "guest": "the containers' NixOS",
     "settings": "rendered as it is",
+    "spawned": "the NixOS of containers that come at run time",
     "agents.<name>.driver.package": "what is installed",
     "agents.<name>.network": "the container's network",
     "agents.<name>.address": "the container's network",
@@ -148,7 +150,7 @@ def test_the_server_reads_every_key_of_the_golden_file() -> None:
 
 
 def test_every_option_is_rendered_under_its_own_name(everything: Evaluated) -> None:
-    expected = json.loads(json.dumps(EVERYTHING))
+    expected = json.loads(json.dumps({**EVERYTHING, "spawned": {"flake": SPAWNED}}))
     for agent in expected["agents"].values():
         agent["runtime"] = "nixos-container"
 
@@ -181,7 +183,7 @@ def test_every_key_of_the_declaration_has_an_option_or_is_in_settings() -> None:
     keys = {*model_keys(config.Hive)} - {"operator.secretFile", "operator.forgeAccount"}
     without = {key for key in keys if not key.startswith("forge.")} - {*leaves(EVERYTHING)}
 
-    assert without == {"agents.<name>.name", "agents.<name>.runtime"}
+    assert without == {"agents.<name>.name", "agents.<name>.runtime", "spawned.flake"}
 
 
 @pytest.mark.parametrize(

@@ -287,6 +287,16 @@ class Manager(Table):
     )
 
 
+class Spawned(Table):
+    """Where agents that come at run time come from, beside the manager's own settings."""
+
+    flake: HostPath | None = Field(
+        default=None,
+        description="A directory with the flake that their systems are built from, where they are "
+        "NixOS containers; the NixOS module sets it. Without it none can be spawned there.",
+    )
+
+
 class Hive(Table):
     """The whole declaration."""
 
@@ -324,6 +334,9 @@ class Hive(Table):
     limits: Limits = Field(default_factory=Limits, description="What the hive may spend.")
     manager: Manager = Field(
         default_factory=Manager, description="What the manager may do beyond its tools."
+    )
+    spawned: Spawned = Field(
+        default_factory=Spawned, description="How agents that come at run time are made."
     )
 
     @field_validator("agents", mode="before")

@@ -1,0 +1,211 @@
+"""The system of a spawned agent: the guest of a declared one, and what its commit adds to it."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from pytest_nixos import Evaluated, EvaluationFailed, Evaluator, nix
+from tests.nix.hives import HERE, HIVE, MODULE, hive, small
+
+UNIT: Final = "hyperhive-agent.service"
+TEXTS: Final = f"{HIVE}.spawned.texts"
+SPAWNED: Final = MODULE.parent / "spawned"
+
+# What eval-config.nix of NixOS would be: the system is what its modules say, as JSON.
+_EVAL_CONFIG: Final = """
+{ modules, ... }:
+let lib = import <nixpkgs/lib>; in {
+  config.system.build.toplevel = builtins.toJSON (
+    map (module: if builtins.isFunction module then "a module" else module) modules
+  );
+}
+"""
+
+
+def guest(evaluate: Evaluator, found: Evaluated, name: str, configuration: Path) -> Evaluated:
+    """Evaluate the system of a spawned agent of this hive, from a directory with its commit."""
+    parameters = found.value(f'{TEXTS}."parameters.json"')
+    text = f"""
+      {{ lib, ... }}: {{
+        imports = import {SPAWNED}/modules.nix {{
+          inherit lib;
+          name = "{name}";
+          configuration = {configuration};
+          parameters = builtins.fromJSON {nix_string(parameters)};
+        }};
+      }}
+    """
+    return evaluate([text], {}, stubs=HERE / "stubs.nix")
+
+
+def nix_string(text: str) -> str:
+    """Write a text as Nix does."""
+    return json.dumps(text).replace("${", "\\${")
+
+
+def programs(found: Evaluated) -> set[str]:
+    """Give the names of the packages in a guest."""
+    return {path.split("-", 1)[1] for path in found.value("environment.systemPackages")}
+
+
+def commit(directory: Path, agent_nix: str | None = None) -> Path:
+    """Make the files of a commit."""
+    directory.mkdir(exist_ok=True)
+    (directory / "agent.json").write_text("{}")
+    if agent_nix is not None:
+        (directory / "agent.nix").write_text(agent_nix)
+    return directory
+
+
+def test_a_spawned_agents_guest_is_that_of_a_declared_one(
+    nixos_eval: Evaluator, tmp_path: Path
+) -> None:
+    found = hive(nixos_eval, small())
+    declared = found.inside("containers.h-alice.config")
+
+    spawned = guest(nixos_eval, found, "alice", commit(tmp_path))
+
+    assert spawned.unit(UNIT).text == declared.unit(UNIT).text
+    assert spawned.users == declared.users
+    assert spawned.files["hyperhive/agent"].text == "alice\n"
+    assert programs(spawned) == programs(declared)
+    for path in ("security", "nix.enable", "networking", "services", "system.stateVersion"):
+        assert spawned.value(path) == declared.value(path)
+
+
+def test_it_has_what_the_manager_has(
+    nixos_eval: Evaluator, example: Evaluated, tmp_path: Path
+) -> None:
+    spawned = guest(nixos_eval, example, "dora", commit(tmp_path))
+    environment = spawned.unit(UNIT).section("Service").every("Environment")
+
+    assert programs(spawned) == {"hyperhive", "git", "tea", "claude-code"}
+    assert spawned.value("nixpkgs.config") == {"allowUnfreePredicate": "<function>"}
+    assert '"HYPERHIVE_CREDENTIALS=/run/hyperhive/credentials"' in environment
+    assert not any(line.startswith('"HYPERHIVE_APPLIED') for line in environment)
+
+
+def test_it_finds_what_it_runs_from_as_files_that_nobody_can_exchange(
+    nixos_eval: Evaluator, tmp_path: Path
+) -> None:
+    spawned = guest(nixos_eval, hive(nixos_eval, small()), "carol", commit(tmp_path))
+
+    links = spawned.value("systemd.tmpfiles.settings")["10-hyperhive"]
+    assert links["/agents/carol/config"] == {"L+": {"argument": "/etc/hyperhive/configuration"}}
+    assert spawned.files["hyperhive/configuration"].source == str(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{ pkgs, ... }: { packages = [ pkgs.hello ]; }",
+        "{ lib, pkgs }: { packages = [ pkgs.hello ]; }",
+    ],
+)
+def test_a_commit_adds_programs(nixos_eval: Evaluator, tmp_path: Path, text: str) -> None:
+    spawned = guest(nixos_eval, hive(nixos_eval, small()), "carol", commit(tmp_path, text))
+
+    assert "hello" in programs(spawned)
+
+
+def test_a_commit_that_adds_nothing_changes_nothing(nixos_eval: Evaluator, tmp_path: Path) -> None:
+    found = hive(nixos_eval, small())
+
+    assert programs(guest(nixos_eval, found, "carol", commit(tmp_path, "{ }"))) == programs(
+        guest(nixos_eval, found, "carol", commit(tmp_path / "none"))
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{ ... }: { services.openssh.enable = true; }", "services, which is not a commit's to"),
+        ("{ ... }: { security.sudo.enable = true; packages = [ ]; }", "agent.nix says security,"),
+        ("[ ]", "agent.nix is no set"),
+        ("{ packages = [ ./agent.json ]; }", "`packages` is a list of packages"),
+        ("{ packages = { }; }", "`packages` is a list of packages"),
+    ],
+)
+def test_a_commit_decides_nothing_else(
+    nixos_eval: Evaluator, tmp_path: Path, text: str, words: str
+) -> None:
+    found = hive(nixos_eval, small())
+
+    with pytest.raises(EvaluationFailed, match=words):
+        guest(nixos_eval, found, "carol", commit(tmp_path, text)).value("environment")
+
+
+def test_the_flake_gives_the_system_of_whoever_it_is_completed_for(
+    nixos_eval: Evaluator, tmp_path: Path
+) -> None:
+    further = tmp_path / "every-guest.nix"
+    further.write_text('{ time.timeZone = "UTC"; }')
+    found = hive(nixos_eval, small(spawned={"guest": [further]}))
+    flake = complete(tmp_path / "flake", found, "carol", [further])
+    nixpkgs = tmp_path / "nixpkgs"
+    (nixpkgs / "nixos/lib").mkdir(parents=True)
+    (nixpkgs / "nixos/lib/eval-config.nix").write_text(_EVAL_CONFIG)
+    (nixpkgs / "lib").symlink_to(Path(nix_lib()))
+
+    modules = system_of(flake, nixpkgs)
+
+    assert modules[0]["networking"]["hostName"]["content"] == "h-carol"
+    assert modules[0]["nixpkgs"] == {"hostPlatform": "x86_64-linux"}
+    assert len(modules) == 4
+
+
+def test_the_flake_has_one_input_and_it_is_pinned_by_the_lock(nixos_eval: Evaluator) -> None:
+    ours = hive(nixos_eval, small()).value(f'{TEXTS}."flake.nix"')
+    theirs = hive(
+        nixos_eval, small(spawned={"nixpkgs": "github:NixOS/nixpkgs/nixos-unstable"})
+    ).value(f'{TEXTS}."flake.nix"')
+
+    assert 'inputs.nixpkgs.url = "path:/nix/store/' in ours
+    assert 'inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-unstable";' in theirs
+    assert ours.count("inputs.") == theirs.count("inputs.") == 2
+
+
+def test_a_new_flake_is_a_reload_of_the_server(nixos_eval: Evaluator) -> None:
+    def triggers(**changed: Any) -> str:
+        found = hive(nixos_eval, small(**changed))
+        return found.unit("hyperhive.service").section("Unit")["X-Reload-Triggers"]
+
+    assert triggers(agents={"queen": {"environment": {"MODE": "b"}}}) != triggers(
+        agents={"queen": {"environment": {"MODE": "a"}}}
+    )
+
+
+def nix_lib() -> str:
+    """Give where nixpkgs' lib is."""
+    found = nix.look(os.environ)
+    assert isinstance(found, nix.Nixpkgs)
+    return str(found.lib)
+
+
+def complete(place: Path, found: Evaluated, name: str, further: list[Path]) -> Path:
+    """Make the flake as the server does: what the module says, a name and a commit."""
+    place.mkdir()
+    for file, text in found.value(TEXTS).items():
+        (place / file).write_text(text)
+    (place / "module").mkdir()
+    for part in ("guest.nix", "hardening.nix", "spawned"):
+        (place / "module" / part).symlink_to(MODULE.parent / part)
+    (place / "further").mkdir()
+    for number, file in enumerate(further):
+        (place / "further" / str(number)).symlink_to(file)
+    (place / "name").write_text(name)
+    commit(place / "agent")
+    return place
+
+
+def system_of(flake: Path, nixpkgs: Path) -> Any:
+    """Evaluate the flake's output over a nixpkgs."""
+    expression = f"((import {flake}/flake.nix).outputs {{ nixpkgs = {nixpkgs}; }}).system"
+    command = ["nix-instantiate", "--store", "dummy://", "--eval", "--json", "-E", expression]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(json.loads(done.stdout))
