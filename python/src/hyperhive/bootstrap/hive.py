@@ -23,7 +23,10 @@ from hyperhive.config import ForgeKind, Hive, RuntimeKind
 from hyperhive.domain.approvals import ApprovalKind
 from hyperhive.domain.errors import UnavailableError
 from hyperhive.domain.paths import HivePaths
+from hyperhive.domain.ports import Inputs
 from hyperhive.git.repositories import GitRepositories
+from hyperhive.nix.flakes import FlakeInputs, NoInputs
+from hyperhive.nix.parsing import NixParser
 from hyperhive.notices.webhook import Webhook
 from hyperhive.reconcile.loop import Reconciler
 from hyperhive.reconcile.specs import HARNESS
@@ -39,7 +42,7 @@ from hyperhive.services.deploying import Deploying
 from hyperhive.services.disk import Disk
 from hyperhive.services.feed import Feed
 from hyperhive.services.forge import ForgeDesk
-from hyperhive.services.inputs import NoInputs
+from hyperhive.services.inputs import UpdatingInputs
 from hyperhive.services.logins import Logins
 from hyperhive.services.message_threads import MessageThreads
 from hyperhive.services.messages import Messages
@@ -57,6 +60,7 @@ from hyperhive.services.snapshot import Snapshots
 from hyperhive.services.spawning import Spawning
 from hyperhive.services.stalls import Stalls
 from hyperhive.services.threads import Threads
+from hyperhive.services.trials import Trials
 from hyperhive.services.turns import Turns
 from hyperhive.services.upkeep import Upkeep
 from hyperhive.services.vault import Vault
@@ -113,8 +117,10 @@ class Running:
     deliveries: Deliveries
     spawning: Spawning
     deploying: Deploying
+    inputs: UpdatingInputs
     carrying: Carrying
     restarts: Restarts
+    trials: Trials
     stalls: Stalls
     disk: Disk
     listeners: Listeners
@@ -194,7 +200,8 @@ async def running(
         stack.push_async_callback(close)
         run.declaring.open_agent = lambda name: run.listeners.open_agent(name, agent_app)
         run.spawning.let_in = run.declaring.let_in
-        run.spawning.awaits_hello = with_agents
+        run.spawning.awaits_hello = with_agents or outlives_server(hive)
+        run.trials.runs_boxes = run.spawning.awaits_hello
         run.url = await _listen(hive, run, operator, gate)
         run.vault.base_url = run.url
         tasks = _Tasks(stack)
@@ -259,7 +266,6 @@ async def _assemble(
     approvals = Approvals(store, agents, quotas)
     approvals.executors |= {
         ApprovalKind.ACTION: Consent(),
-        ApprovalKind.INPUT_UPDATE: NoInputs(),
         ApprovalKind.RECURRING_REMINDER: Recurring(store),
     }
     reminders = Reminders(store, agents, quotas, approvals)
@@ -283,16 +289,21 @@ async def _assemble(
     owner = owner_of_proposals(hive)
     kept = GitRepositories(HivePaths(hive.state_dir, hive.run_dir), owner)
     spawning = Spawning(store, agents, approvals, kept)
-    deploying = Deploying(store, agents, approvals, kept)
+    restarts = Restarts(store, agents, sessions)
+    trials = Trials(store, agents, restarts)
+    deploying = Deploying(store, agents, approvals, kept, trials, NixParser())
+    updating = UpdatingInputs(store, agents, approvals, _inputs(hive), trials)
     approvals.executors |= {
         ApprovalKind.SPAWN: spawning,
         ApprovalKind.CONFIG_CHANGE: deploying,
+        ApprovalKind.INPUT_UPDATE: updating,
     }
     carrying = Carrying(store, approvals)
 
     async def settled() -> None:
         await recovery.start_over()
         await carrying.settle()
+        await deploying.settle_trials()
         await snapshots.begin()
 
     vault.settled = settled
@@ -314,8 +325,10 @@ async def _assemble(
         deliveries=Deliveries(store, agents),
         spawning=spawning,
         deploying=deploying,
+        inputs=updating,
         carrying=carrying,
-        restarts=Restarts(store, agents, sessions),
+        restarts=restarts,
+        trials=trials,
         stalls=Stalls(
             store, agents, sessions, turns, stall_seconds=waits.stall, hello_seconds=waits.hello
         ),
@@ -362,6 +375,7 @@ async def _surfaces(
         refresh=run.boxes.refresh,
         spawning=run.spawning,
         deploying=run.deploying,
+        inputs=run.inputs,
     )
     operator = operator_app(services, logins, lifecycle)
     run.toolbox.add(spawning_tools(run.spawning, run.deploying))
@@ -369,6 +383,7 @@ async def _surfaces(
         run.approvals,
         run.control,
         run.restarts,
+        run.inputs,
         run.declaring.apply,
         run.boxes.logs,
         run.boxes.refresh,
@@ -438,6 +453,13 @@ def owner_of_proposals(hive: Hive) -> tuple[int, int] | None:
         return None
     user = user_of_boxes()
     return (user.uid, user.gid) if user is not None and user.dropped_to else None
+
+
+def _inputs(hive: Hive) -> Inputs:
+    """Give what spawned agents are built from: a flake, where they are containers of NixOS."""
+    if hive.agents[hive.manager_name].runtime is not RuntimeKind.NIXOS_CONTAINER:
+        return NoInputs()
+    return FlakeInputs(HivePaths(hive.state_dir, hive.run_dir).flake)
 
 
 async def _forget(run: Running, name: str) -> None:

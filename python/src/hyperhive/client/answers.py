@@ -336,7 +336,7 @@ class Done(TypedDict):
     seq: int
 
 
-class SpawnAsked(TypedDict):
+class Requested(TypedDict):
     """An approval that was asked for, and the ``seq`` at which it shows."""
 
     id: int

@@ -49,6 +49,11 @@ class HivePaths:
         return self.state_dir / "configs"
 
     @property
+    def flake(self) -> Path:
+        """The flake that the systems of spawned agents are built from, with its lock."""
+        return self.state_dir / "flake"
+
+    @property
     def logs(self) -> Path:
         """What the boxes wrote to their standard output and error."""
         return self.state_dir / "logs"

@@ -187,3 +187,36 @@ class Repositories(Protocol):
     async def remove(self, agent: str) -> None:
         """Remove both repositories, if they are there."""
         ...
+
+
+class NixReader(Protocol):
+    """Whoever knows Nix expressions."""
+
+    async def fault(self, text: str) -> str | None:
+        """Say what keeps a text from being an expression; ``None`` where nothing is known to.
+
+        Nothing in it is evaluated, and nothing that it names is read. Bounded in time and memory.
+        """
+        ...
+
+
+class Inputs(Protocol):
+    """The inputs of the flake that the systems of spawned agents are built from, as its lock."""
+
+    async def lock(self) -> str:
+        """Give the lock that is in place; empty where nothing was locked yet.
+
+        Raises `ConflictError` where there is no flake.
+        """
+        ...
+
+    async def newer(self) -> str:
+        """Find the newest inputs and give the lock that says so; nothing in place changes.
+
+        Raises `HiveError` with what Nix says, within a bounded time.
+        """
+        ...
+
+    async def place(self, lock: str) -> None:
+        """Put a lock in place, whole or not at all."""
+        ...

@@ -18,7 +18,7 @@ from hyperhive.config.spawned import (
 from hyperhive.domain.actors import THE_SYSTEM, Actor, Role, name_fault
 from hyperhive.domain.agents import CONNECTED
 from hyperhive.domain.approvals import ApprovalKind, ApprovalState, Approved, Proposal
-from hyperhive.domain.configuration import AGENT_JSON, Tag
+from hyperhive.domain.configuration import AGENT_JSON, AGENT_NIX, Tag
 from hyperhive.domain.errors import (
     ConflictError,
     ForbiddenError,
@@ -41,11 +41,19 @@ _README: Final = """\
 # {name}
 
 What {name} is. `agent.json` says it; its keys are `description`, `systemPrompt`, `driver` (`model`,
-`fallbackModel`, `turnLimitSeconds`), `tools` and
-`mayMessage`. Everything else is the admin's to declare.
+`fallbackModel`, `turnLimitSeconds`), `tools` and `mayMessage`.{more} Everything else is the admin's
+to declare.
 
 The manager changes it here, commits, and asks with `request_apply_commit`; the operator sees the
 difference to what runs, and decides.
+"""
+_README_NIX: Final = " `agent.nix` says which programs it finds."
+_AGENT_NIX: Final = """\
+# What the system of {name} has beyond what that of every agent has: a module of NixOS.
+{{ pkgs, ... }}:
+{{
+  environment.systemPackages = [ ];
+}}
 """
 
 
@@ -139,7 +147,7 @@ class Spawning:
         await self._store.read(lambda asking: self.refuse(asking, proposal))
         revision = await self._kept.seed(
             name,
-            {AGENT_JSON: text, "README.md": _README.format(name=name)},
+            seed(name, text, RuntimeKind(approved.payload["runtime"])),
             subject=f"Spawn {name} (approval {approved.id})",
             manager=self._agents.hive.manager_name,
         )
@@ -239,6 +247,17 @@ class Spawning:
                 if not await watch.wait(1.0):
                     waited += 1.0
         return self._agents.state_of(name) in CONNECTED
+
+
+def seed(name: str, agent_json: str, runtime: RuntimeKind) -> dict[str, str]:
+    """Give the files with which an agent's configuration begins.
+
+    Only where its system is built has it an ``agent.nix``: elsewhere nothing would read it.
+    """
+    is_built = runtime is RuntimeKind.NIXOS_CONTAINER
+    readme = _README.format(name=name, more=_README_NIX if is_built else "")
+    files = {AGENT_JSON: agent_json, "README.md": readme}
+    return files | ({AGENT_NIX: _AGENT_NIX.format(name=name)} if is_built else {})
 
 
 def require_authority(agents: Agents, actor: Actor, what: str) -> None:
