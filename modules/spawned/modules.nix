@@ -2,8 +2,9 @@
 # configuration adds to it, which is programs and nothing else.
 #
 # `parameters` is what the host's configuration says of all of them, as spawned.nix writes it down;
-# `configuration` is the directory of the commit. Whatever else an agent.nix could say would be one
-# click away from root in the guest, so a key other than `packages` is refused.
+# `configuration` is the directory of the commit. Its agent.nix is written as a module of NixOS is, but
+# is none: of that only environment.systemPackages is let through, and the rest is refused, because
+# anything else would be one click away from root in the guest.
 {
   lib,
   parameters,
@@ -41,22 +42,33 @@ let
 
   file = configuration + "/agent.nix";
 
+  refuse =
+    what:
+    throw "agent.nix says ${what}: write { pkgs, ... }: { environment.systemPackages = [ pkgs.hello ]; }";
+
+  # Every path of what it says, as far as it may go.
+  refused =
+    said:
+    attrNames (removeAttrs said [ "environment" ])
+    ++ map (name: "environment.${name}") (
+      attrNames (removeAttrs (said.environment or { }) [ "systemPackages" ])
+    );
+
   programs =
     pkgs:
     let
-      said = import file;
-      chosen = if isFunction said then said { inherit lib pkgs; } else said;
-      unknown = removeAttrs chosen [ "packages" ];
-      packages = chosen.packages or [ ];
+      written = import file;
+      said = if isFunction written then written { inherit lib pkgs; } else written;
+      packages = said.environment.systemPackages or [ ];
     in
     if !builtins.pathExists file then
       [ ]
-    else if !isAttrs chosen then
-      throw "agent.nix is no set: write { pkgs, ... }: { packages = [ pkgs.hello ]; }"
-    else if unknown != { } then
-      throw "agent.nix says ${concatStringsSep ", " (attrNames unknown)}, which is not a commit's to decide: it may say `packages`"
+    else if !isAttrs said || !isAttrs (said.environment or { }) then
+      refuse "something else than programs"
+    else if refused said != [ ] then
+      refuse "${concatStringsSep ", " (refused said)}, which is not a commit's to decide"
     else if !isList packages || !builtins.all isDerivation packages then
-      throw "agent.nix: `packages` is a list of packages, such as [ pkgs.ripgrep ]"
+      refuse "in environment.systemPackages what is no list of packages"
     else
       # The hive's own programs come before one of the same name.
       map lowPrio packages;

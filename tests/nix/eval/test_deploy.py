@@ -12,6 +12,7 @@ import pytest
 
 from pytest_nixos import Evaluated, Evaluator
 from tests.nix.hives import HIVE, MODULE, hive, small
+from tests.promises import promise
 
 SCRIPT: Final = MODULE.parent / "deploy.sh"
 UNIT: Final = "hyperhive-deploy@.service"
@@ -345,6 +346,7 @@ def test_a_spawned_agent_has_its_managers_credentials_and_script(example: Evalua
     assert f"--bind-ro={credentials}" in example.value(f"{HIVE}.spawned.settings")
 
 
+@promise("N12")
 def test_what_the_manager_could_exchange_is_mounted_into_no_other_container(
     example: Evaluated,
 ) -> None:

@@ -8,6 +8,8 @@ from typing import Any, Final
 
 import pytest
 
+from hyperhive.config import RuntimeKind
+from hyperhive.services.spawning import seed
 from pytest_nixos import Evaluated, EvaluationFailed, Evaluator, nix
 from tests.nix.hives import HERE, HIVE, MODULE, hive, small
 
@@ -100,13 +102,11 @@ def test_it_finds_what_it_runs_from_as_files_that_nobody_can_exchange(
 
 
 @pytest.mark.parametrize(
-    "text",
-    [
-        "{ pkgs, ... }: { packages = [ pkgs.hello ]; }",
-        "{ lib, pkgs }: { packages = [ pkgs.hello ]; }",
-    ],
+    "arguments", ["{ pkgs, ... }", "{ lib, pkgs }", "{ config ? null, pkgs, ... }"]
 )
-def test_a_commit_adds_programs(nixos_eval: Evaluator, tmp_path: Path, text: str) -> None:
+def test_a_commit_adds_programs(nixos_eval: Evaluator, tmp_path: Path, arguments: str) -> None:
+    text = f"{arguments}: {{ environment.systemPackages = [ pkgs.hello ]; }}"
+
     spawned = guest(nixos_eval, hive(nixos_eval, small()), "carol", commit(tmp_path, text))
 
     assert "hello" in programs(spawned)
@@ -120,14 +120,31 @@ def test_a_commit_that_adds_nothing_changes_nothing(nixos_eval: Evaluator, tmp_p
     )
 
 
+def test_what_a_configuration_begins_with_is_let_through(
+    nixos_eval: Evaluator, tmp_path: Path
+) -> None:
+    files = seed("carol", "{}", RuntimeKind.NIXOS_CONTAINER)
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+
+    found = hive(nixos_eval, small())
+
+    assert programs(guest(nixos_eval, found, "carol", tmp_path)) == {"hyperhive", "git", "tea"}
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("{ ... }: { services.openssh.enable = true; }", "services, which is not a commit's to"),
-        ("{ ... }: { security.sudo.enable = true; packages = [ ]; }", "agent.nix says security,"),
-        ("[ ]", "agent.nix is no set"),
-        ("{ packages = [ ./agent.json ]; }", "`packages` is a list of packages"),
-        ("{ packages = { }; }", "`packages` is a list of packages"),
+        ("{ ... }: { services.openssh.enable = true; }", "says services, which is not a commit's"),
+        (
+            '{ ... }: { environment.etc.x.text = ""; security.sudo.enable = true; }',
+            "says security, environment.etc, which",
+        ),
+        ("{ imports = [ ./agent.json ]; }", "says imports,"),
+        ("[ ]", "says something else than programs"),
+        ("{ environment = [ ]; }", "says something else than programs"),
+        ("{ environment.systemPackages = [ ./agent.json ]; }", "what is no list of packages"),
+        ("{ environment.systemPackages = { }; }", "what is no list of packages"),
     ],
 )
 def test_a_commit_decides_nothing_else(
