@@ -30,7 +30,10 @@ case " $* " in
   name=$(cat "$flake/name")
   word=$(sed -n 's/.*pkgs\\.\\([a-z]*\\).*/\\1/p' "$flake/agent/agent.nix" 2>/dev/null | head -n 1)
   for system in "@store@/"*"-nixos-system-h-$name-${word:-plain}"; do
-    [ -d "$system" ] || { printf "error: attribute '%s' missing\\n\\n at here\\n" "$word" >&2; exit 1; }
+    if [ ! -d "$system" ]; then
+      printf "error: attribute '%s' missing\\n\\n at here\\n" "$word" >&2
+      exit 1
+    fi
     ln -sfn "$system" "$link"
   done
   ;;

@@ -260,6 +260,7 @@ async def test_a_change_is_the_system_of_its_commit(bench: Bench, host: Host) ->
     assert built(bench) == str(made)
 
 
+@promise("N1")
 async def test_where_no_system_can_be_built_no_agent_is_asked_for(bench: Bench, host: Host) -> None:
     host.rendered.unlink()
 
