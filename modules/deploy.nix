@@ -26,7 +26,7 @@ let
   # Where systemd keeps what was set of single units, over restarts of the host.
   drop-ins = "/etc/systemd/system.control";
 
-  flags = mounts.ofSpawned "@name@" manager ++ [
+  flags = mounts.ofSpawned "@name@" "@system@" manager ++ [
     mounts.noPrivileges
     mounts.noDaemon
   ];

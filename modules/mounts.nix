@@ -51,8 +51,13 @@ rec {
     (readOnly "${run}/agents/${name}" "/run/hyperhive")
   ];
 
-  # `manager` is the agent whose credentials and script it has, too.
-  ofSpawned = name: manager: ofEveryone name ++ ofDriver name manager;
+  # `manager` is the agent whose credentials and script it has, too. What it runs from lies in its
+  # system: the repository of the same content is the manager's to exchange.
+  ofSpawned =
+    name: system: manager:
+    ofEveryone name
+    ++ [ (readOnly "${system}/etc/hyperhive/configuration" "/agents/${name}/config") ]
+    ++ ofDriver name manager;
 
   ofDeclared =
     name: agent:

@@ -98,11 +98,8 @@ in
     {
       environment.systemPackages = programs pkgs;
 
-      # What it runs from, as files of the store: no directory of the host, which somebody could
-      # exchange, has to be mounted for it.
+      # What it runs from. deploy.nix has it mounted out of the store, where nobody can exchange it.
       environment.etc."hyperhive/configuration".source = configuration;
-      systemd.tmpfiles.settings."10-hyperhive"."/agents/${name}/config"."L+".argument =
-        "/etc/hyperhive/configuration";
     }
   )
 ]

@@ -11,11 +11,10 @@ import pytest
 from hyperhive.config import RuntimeKind
 from hyperhive.services.spawning import seed
 from pytest_nixos import Evaluated, EvaluationFailed, Evaluator, nix
-from tests.nix.hives import HERE, HIVE, MODULE, hive, small
+from tests.nix.hives import HIVE, MODULE, hive, small, spawned_guest
 
 UNIT: Final = "hyperhive-agent.service"
 TEXTS: Final = f"{HIVE}.spawned.texts"
-SPAWNED: Final = MODULE.parent / "spawned"
 
 # What eval-config.nix of NixOS would be: the system is what its modules say, as JSON.
 _EVAL_CONFIG: Final = """
@@ -26,27 +25,6 @@ let lib = import <nixpkgs/lib>; in {
   );
 }
 """
-
-
-def guest(evaluate: Evaluator, found: Evaluated, name: str, configuration: Path) -> Evaluated:
-    """Evaluate the system of a spawned agent of this hive, from a directory with its commit."""
-    parameters = found.value(f'{TEXTS}."parameters.json"')
-    text = f"""
-      {{ lib, ... }}: {{
-        imports = import {SPAWNED}/modules.nix {{
-          inherit lib;
-          name = "{name}";
-          configuration = {configuration};
-          parameters = builtins.fromJSON {nix_string(parameters)};
-        }};
-      }}
-    """
-    return evaluate([text], {}, stubs=HERE / "stubs.nix")
-
-
-def nix_string(text: str) -> str:
-    """Write a text as Nix does."""
-    return json.dumps(text).replace("${", "\\${")
 
 
 def programs(found: Evaluated) -> set[str]:
@@ -69,7 +47,7 @@ def test_a_spawned_agents_guest_is_that_of_a_declared_one(
     found = hive(nixos_eval, small())
     declared = found.inside("containers.h-alice.config")
 
-    spawned = guest(nixos_eval, found, "alice", commit(tmp_path))
+    spawned = spawned_guest(nixos_eval, found, "alice", commit(tmp_path))
 
     assert spawned.unit(UNIT).text == declared.unit(UNIT).text
     assert spawned.users == declared.users
@@ -82,7 +60,7 @@ def test_a_spawned_agents_guest_is_that_of_a_declared_one(
 def test_it_has_what_the_manager_has(
     nixos_eval: Evaluator, example: Evaluated, tmp_path: Path
 ) -> None:
-    spawned = guest(nixos_eval, example, "dora", commit(tmp_path))
+    spawned = spawned_guest(nixos_eval, example, "dora", commit(tmp_path))
     environment = spawned.unit(UNIT).section("Service").every("Environment")
 
     assert programs(spawned) == {"hyperhive", "git", "tea", "claude-code"}
@@ -94,11 +72,12 @@ def test_it_has_what_the_manager_has(
 def test_it_finds_what_it_runs_from_as_files_that_nobody_can_exchange(
     nixos_eval: Evaluator, tmp_path: Path
 ) -> None:
-    spawned = guest(nixos_eval, hive(nixos_eval, small()), "carol", commit(tmp_path))
+    found = hive(nixos_eval, small())
+    spawned = spawned_guest(nixos_eval, found, "carol", commit(tmp_path))
 
-    links = spawned.value("systemd.tmpfiles.settings")["10-hyperhive"]
-    assert links["/agents/carol/config"] == {"L+": {"argument": "/etc/hyperhive/configuration"}}
     assert spawned.files["hyperhive/configuration"].source == str(tmp_path)
+    place = "@system@/etc/hyperhive/configuration:/agents/@name@/config:idmap"
+    assert f"--bind-ro={place}" in found.value(f"{HIVE}.spawned.settings")
 
 
 @pytest.mark.parametrize(
@@ -107,7 +86,7 @@ def test_it_finds_what_it_runs_from_as_files_that_nobody_can_exchange(
 def test_a_commit_adds_programs(nixos_eval: Evaluator, tmp_path: Path, arguments: str) -> None:
     text = f"{arguments}: {{ environment.systemPackages = [ pkgs.hello ]; }}"
 
-    spawned = guest(nixos_eval, hive(nixos_eval, small()), "carol", commit(tmp_path, text))
+    spawned = spawned_guest(nixos_eval, hive(nixos_eval, small()), "carol", commit(tmp_path, text))
 
     assert "hello" in programs(spawned)
 
@@ -115,8 +94,8 @@ def test_a_commit_adds_programs(nixos_eval: Evaluator, tmp_path: Path, arguments
 def test_a_commit_that_adds_nothing_changes_nothing(nixos_eval: Evaluator, tmp_path: Path) -> None:
     found = hive(nixos_eval, small())
 
-    assert programs(guest(nixos_eval, found, "carol", commit(tmp_path, "{ }"))) == programs(
-        guest(nixos_eval, found, "carol", commit(tmp_path / "none"))
+    assert programs(spawned_guest(nixos_eval, found, "carol", commit(tmp_path, "{ }"))) == programs(
+        spawned_guest(nixos_eval, found, "carol", commit(tmp_path / "none"))
     )
 
 
@@ -129,7 +108,11 @@ def test_what_a_configuration_begins_with_is_let_through(
 
     found = hive(nixos_eval, small())
 
-    assert programs(guest(nixos_eval, found, "carol", tmp_path)) == {"hyperhive", "git", "tea"}
+    assert programs(spawned_guest(nixos_eval, found, "carol", tmp_path)) == {
+        "hyperhive",
+        "git",
+        "tea",
+    }
 
 
 @pytest.mark.parametrize(
@@ -153,7 +136,7 @@ def test_a_commit_decides_nothing_else(
     found = hive(nixos_eval, small())
 
     with pytest.raises(EvaluationFailed, match=words):
-        guest(nixos_eval, found, "carol", commit(tmp_path, text)).value("environment")
+        spawned_guest(nixos_eval, found, "carol", commit(tmp_path, text)).value("environment")
 
 
 def test_the_flake_gives_the_system_of_whoever_it_is_completed_for(
