@@ -46,12 +46,23 @@ def carol(
     with host.client() as client:
         asked = client.spawn("carol", "Sings.")
     assert host.approve(asked["id"])["state"] == "done"
+    refuse_what_the_manager_proposes(host)
     yield host
+    host.await_settled()
     with host.client() as client:
         client.destroy("carol")
         await_that(lambda: host.property(CAROL, "ActiveState") == "inactive", "carol is down")
         client.purge("carol")
     await_that(lambda: not host.machine.path(SETTINGS).exists(), "carol's container is gone")
+    host.await_settled()
+
+
+def refuse_what_the_manager_proposes(host: Host) -> None:
+    """Let the story of the demo end here: its manager changes whoever comes."""
+    host.await_settled()
+    with host.client() as client:
+        for asked in client.approvals(state="pending")["approvals"]:
+            client.deny(asked["id"])
     host.await_settled()
 
 
