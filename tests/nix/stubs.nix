@@ -58,6 +58,7 @@ let
     "gnused"
     "hello"
     "hyperhive"
+    "ripgrep"
     "runtimeShell"
     "tea"
   ];

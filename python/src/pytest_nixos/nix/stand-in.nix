@@ -108,7 +108,7 @@ let
       "toml"
       "yaml"
     ] format;
-    linkFarm = name: entries: derivation name { contents = builtins.toJSON entries; };
+    linkFarm = name: entries: derivation name { contents = builtins.toJSON (shown entries); };
     mkShell = attrs: build ({ name = "shell"; } // attrs);
     mkShellNoCC = builders.mkShell;
     runCommand =
