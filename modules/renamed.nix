@@ -22,6 +22,7 @@ let
   moved =
     map same [
       [ "agents" ]
+      [ "backups" ]
       [ "limits" ]
       [ "manager" ]
       [ "name" ]
@@ -41,6 +42,10 @@ let
       [
         "operator"
         "port"
+      ]
+      [
+        "operator"
+        "webhook"
       ]
     ]
     ++ [

@@ -153,6 +153,17 @@ FAULTS: Final[Mapping[str, tuple[dict[str, Any], dict[str, Any], str]]] = {
         },
         "which can neither map users nor hold the database.",
     ),
+    "a state directory below one on a network": (
+        {},
+        {
+            "fileSystems": {
+                "/": {"fsType": "ext4"},
+                "/var": {"fsType": "nfs4", "device": "n:/var"},
+                "/var/lib/hyper": {"fsType": "ext4"},
+            }
+        },
+        "/var/lib/hyperhive is on a file system of the type nfs4",
+    ),
     "a state directory that cannot be mounted": (
         {"stateDir": "/var/lib/my hive"},
         {},

@@ -289,7 +289,12 @@ def test_what_was_said_in_settings_before_it_had_an_option_still_counts(
     old = {
         "stateDir": "/srv/hive",
         "runDir": "/run/h",
-        "operator": {"port": 7702, "secretFile": "/run/secrets/op"},
+        "operator": {
+            "port": 7702,
+            "secretFile": "/run/secrets/op",
+            "webhook": {"urlFile": "/run/secrets/hook", "perMinute": 3},
+        },
+        "backups": {"keep": 3},
         "agents": small()["services"]["hyperhive"]["agents"],
     }
 
@@ -302,7 +307,9 @@ def test_what_was_said_in_settings_before_it_had_an_option_still_counts(
         "address": "127.0.0.1",
         "port": 7702,
         "secretFile": "/run/credentials/hyperhive.service/operator",
+        "webhook": {"urlFile": "/run/credentials/hyperhive.service/webhook", "perMinute": 3},
     }
+    assert declared["backups"] == {"keep": 3}
     assert set(declared["agents"]) == {"alice", "bob", "queen"}
     assert {one.split("`")[1].split("'")[0] for one in found.warnings} >= {
         f"{HIVE}.settings.stateDir",
