@@ -5,6 +5,7 @@
     ./assertions.nix
     ./containers.nix
     ./deploy.nix
+    ./forge.nix
     ./network.nix
     ./options.nix
     ./polkit.nix

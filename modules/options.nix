@@ -145,6 +145,8 @@ in
         '';
       };
 
+      forgeAccount = tunable types.str "operator" "The operator's account on the forge.";
+
       openFirewall = mkOption {
         type = types.bool;
         default = false;
@@ -292,7 +294,7 @@ in
     settings = mkOption {
       type = (pkgs.formats.json { }).type;
       default = { };
-      example = literalExpression ''{ forge.docs.repository = "handbook"; }'';
+      example = literalExpression ''{ limits.agents = 20; }'';
       description = ''
         What has no option of its own, as docs/declaration.md has it. What an option says wins, and saying otherwise here
         is refused. The build checks the result, so a wrong key or value fails before anything changes. It lands in the

@@ -23,6 +23,7 @@ let
     map same [
       [ "agents" ]
       [ "backups" ]
+      [ "forge" ]
       [ "limits" ]
       [ "manager" ]
       [ "name" ]
@@ -34,6 +35,10 @@ let
       [
         "operator"
         "address"
+      ]
+      [
+        "operator"
+        "forgeAccount"
       ]
       [
         "operator"

@@ -16,8 +16,6 @@ let
   directory = "/run/credentials/hyperhive.service";
   isOurs = path: hasPrefix "${toString cfg.stateDir}/" path;
 
-  forge = (cfg.settings.forge or { }).tokenFile or null;
-
   all =
     optional (cfg.operator.passwordFile != null) {
       id = "operator";
@@ -27,9 +25,9 @@ let
       id = "webhook";
       path = cfg.operator.webhook.urlFile;
     }
-    ++ optional (builtins.isString forge) {
+    ++ optional (cfg.forge.tokenFile != null) {
       id = "forge";
-      path = forge;
+      path = cfg.forge.tokenFile;
     }
     ++ concatLists (
       mapAttrsToList (

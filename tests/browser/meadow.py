@@ -39,16 +39,15 @@ def fill(hive: FakeHive) -> None:
     model.move_reminder(failed, "failed", attempts=5, last_error=told)
     model.set_forge()
     model.set_pull(1, title="store: one flush a commit", author="alice", reviewers=["queen"])
-    model.set_pull(2, title="docs: restore a backup", author="bob", state="closed", merged=True)
+    model.set_pull(
+        2, title="docs: restore a backup", author="bob", state="merged", merged_by="queen"
+    )
+    model.set_repositories("org-shared/docs", "org-shared/store")
     hive.audit = [
         {"id": 2, "at": model.clock(), "actor": OPERATOR, "via": "http", "verb": "approve",
          "subject": "approval 1", "digest": "3f2a9c71d08e44b1", "detail": {}},
         {"id": 1, "at": model.clock(), "actor": OPERATOR, "via": "admin socket", "verb": "backup",
          "subject": "hive", "digest": None, "detail": {}},
-    ]  # fmt: skip
-    hive.threads = [
-        {"kind": "question", "id": 3, "summary": "Which files belong to a backup?",
-         "since": model.clock() - 400, "with": "alice"},
     ]  # fmt: skip
     hive.figures = {
         "since": model.clock() - 86_400,

@@ -5,9 +5,10 @@ from typing import Any
 
 from hyperhive.config import Hive
 from hyperhive.config.spawned import SpawnedAgent, with_spawned
-from hyperhive.domain.actors import Actor, Role
+from hyperhive.domain.actors import SYSTEM, Actor, Role
 from hyperhive.domain.agents import AgentState
 from hyperhive.domain.errors import InvalidError, NotFoundError
+from hyperhive.domain.events import EventKind
 from hyperhive.domain.roster import Member, Roster
 from hyperhive.store import Reading, Row, Store, Writing, alerts, spawned
 from hyperhive.store import agents as rows
@@ -62,6 +63,9 @@ class Agents:
                 rows.remove(work, row.name)
                 alerts.clear_of_agent(work, row.name, but=alerts.OF_DEAD_MESSAGE)
         _tell_of_two(work, declared, standing)
+        if declared.limits != self.declared.limits:
+            told = {"limits": limits_of(declared)}
+            work.record(EventKind.HIVE_CHANGED, SYSTEM, told)
         states = {row.name: AgentState(row.state) for row in rows.all_present(work)}
         revisions = {
             name: row.revision for name, row in standing.items() if name not in declared.agents
@@ -135,6 +139,11 @@ class Agents:
             "status": row["status"],
             "may_message": allowed if allowed is not None else "everyone",
         }
+
+
+def limits_of(hive: Hive) -> dict[str, Any]:
+    """Say what a hive may spend and how large it may grow, as the operator sees it."""
+    return hive.limits.model_dump()
 
 
 def _row(asking: Reading, name: str) -> dict[str, Any]:

@@ -29,12 +29,16 @@ CONTENT_SECURITY_POLICY: Final = (
 _HEADERS: Final = (
     (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
     (b"x-content-type-options", b"nosniff"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+_OF_DOCUMENTS: Final = (
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-opener-policy", b"same-origin"),
-    (b"cross-origin-resource-policy", b"same-origin"),
     (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
 )
+_PARTS: Final = (b"text/javascript", b"text/css")
+"""What a page is made of by the dozen and no document is: the headers of documents mean nothing."""
 
 
 class Gate:
@@ -160,7 +164,9 @@ def _with_headers(send: Any) -> Any:
         if message["type"] == "http.response.start":
             present = list(message.get("headers", []))
             names = {name.lower() for name, _ in present}
-            added = [header for header in _HEADERS if header[0] not in names]
+            kind = next((value for name, value in present if name.lower() == b"content-type"), b"")
+            wanted = _HEADERS if kind.startswith(_PARTS) else (*_HEADERS, *_OF_DOCUMENTS)
+            added = [header for header in wanted if header[0] not in names]
             if b"cache-control" not in names:
                 added.append((b"cache-control", b"no-store"))
             message = {**message, "headers": [*present, *added]}

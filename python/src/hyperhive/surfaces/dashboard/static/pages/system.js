@@ -1,11 +1,12 @@
 /** The page of the system: health and version, room on the disk, queues, figures, limits, plan, audit log. */
 
+import { actionButton, ask } from "../view/actions.js";
 import { h, KeyedList, say } from "../view/elements.js";
 import { figures } from "../view/figures.js";
 import { fields } from "../view/shown.js";
 import { showMoment } from "../view/times.js";
 import { priced, sized } from "../view/words.js";
-import { get } from "../wire/api.js";
+import { get, post, toLogin } from "../wire/api.js";
 
 /** @typedef {{id: number, at: number, actor: string, via: string, verb: string, subject: string, digest: string | null, detail: any}} Entry */
 /** @typedef {{label: string, value: number, text: string, of?: number}} Bar what it is a part of, if not of the largest */
@@ -23,6 +24,15 @@ export function openSystemPage(store) {
   const queues = bars("What waits in each inbox");
   const pictures = figures(null, "system");
   const plan = h("div", {});
+  const apply = actionButton({
+    label: "Read the declaration anew",
+    again: true,
+    done: "What differs is being carried out.",
+    run: async () => {
+      await ask(store, "/api/apply");
+      load();
+    },
+  });
   const auditRows = h("tbody", {});
   const auditTrouble = h("p", { class: "refusal", role: "alert", hidden: true });
   const older = h("button", { type: "button", class: "button", hidden: true, click: () => loadAudit(true) }, "Earlier");
@@ -38,7 +48,8 @@ export function openSystemPage(store) {
     panel("disk-title", "Disk", disk.element),
     panel("queues-title", "Queues", queues.element),
     panel("figures-title-system", "What the hive used", pictures.element),
-    panel("plan-title", "Plan", plan),
+    panel("plan-title", "Plan", plan, apply.element),
+    panel("upkeep-title", "Upkeep", upkeep(store)),
     panel(
       "audit-title",
       "Audit log",
@@ -73,7 +84,7 @@ export function openSystemPage(store) {
       const { hive } = store.state;
       const up = Math.floor(found.uptime_seconds / 60);
       health.replaceChildren(
-        fields({ status: found.status, version: found.version, up_for: `${up.toLocaleString("en")} min`, agents: found.agents, position: found.seq, spent_today: priced(hive.spent_today_usd), ...(hive.limits ? { limits: hive.limits } : {}) }),
+        fields({ status: found.status, version: found.version, up_for: `${up.toLocaleString("en")} min`, agents: found.agents, position: found.seq, spent_today: priced(hive.spent_today_usd), limits: { agents: hive.limits.agents, spent_a_day: hive.limits.spend_per_day_usd === null ? "unlimited" : priced(hive.limits.spend_per_day_usd) } }),
       );
       disk.show(roomBars(room));
       plan.replaceChildren(planView(planned));
@@ -106,6 +117,41 @@ export function openSystemPage(store) {
       return "System";
     },
   };
+}
+
+/**
+ * @param {import("../state/store.js").Store} store
+ * @returns {HTMLElement} what is done to the hive now and then
+ */
+function upkeep(store) {
+  const copied = h("p", { class: "done", role: "status", hidden: true });
+  const backup = actionButton({
+    label: "Back up now",
+    again: true,
+    run: async () => {
+      const { path, bytes } = await post("/api/backup");
+      say(copied, `${path} (${sized(bytes)})`);
+    },
+  });
+  const inputs = actionButton({
+    label: "Update inputs",
+    again: true,
+    done: "Asked for. Read what would change under Decisions, and approve it.",
+    run: () => ask(store, "/api/hive/update-inputs"),
+  });
+  const leave = actionButton({
+    label: "Log out",
+    run: async () => {
+      await post("/logout");
+      toLogin();
+    },
+  });
+  const rows = [
+    [backup.element, "A copy of the database, made while the hive runs.", copied],
+    [inputs.element, "Newer inputs for the systems of spawned agents; nothing happens without your yes.", null],
+    [leave.element, "Ends this browser's session.", null],
+  ];
+  return h("ul", { class: "upkeep" }, ...rows.map(([action, what, more]) => h("li", {}, action, h("span", { class: "quiet" }, what), more)));
 }
 
 /**

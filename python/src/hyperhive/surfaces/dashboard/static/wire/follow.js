@@ -66,7 +66,7 @@ export function follow(store, report, synchronise) {
       try {
         const fresh = await snapshot();
         synchronise(fresh.at);
-        store.update(() => fromSnapshot(fresh));
+        store.renew(fromSnapshot(fresh));
         return source.join(at());
       } catch {
         // The header says that we are not connected; a snapshot is asked for until there is one.
