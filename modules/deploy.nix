@@ -19,14 +19,14 @@ let
   cfg = config.services.hyperhive;
   addresses = import ./addresses.nix { inherit lib; };
   mounts = import ./mounts.nix { inherit lib; } cfg;
-  inherit (cfg.spawned) manager;
+  inherit (cfg.spawned) pattern;
 
   containers = "/etc/nixos-containers";
   profiles = "/nix/var/nix/profiles/per-container";
   # Where systemd keeps what was set of single units, over restarts of the host.
   drop-ins = "/etc/systemd/system.control";
 
-  flags = mounts.ofSpawned "@name@" "@system@" manager ++ [
+  flags = mounts.ofSpawned "@name@" "@system@" pattern ++ [
     mounts.noPrivileges
     mounts.noDaemon
   ];
@@ -34,12 +34,12 @@ let
   network = [
     "PRIVATE_NETWORK=1"
   ]
-  ++ optionals (manager.network != "none") [
+  ++ optionals (pattern.network != "none") [
     "HOST_ADDRESS=${addresses.hostOf cfg.network.subnet}"
     "LOCAL_ADDRESS=@address@"
   ];
 
-  unit = import ./unit.nix { inherit lib; } cfg manager.limits;
+  unit = import ./unit.nix { inherit lib; } cfg pattern.limits;
 
   space = addresses.space cfg.network.subnet;
 in

@@ -51,13 +51,13 @@ rec {
     (readOnly "${run}/agents/${name}" "/run/hyperhive")
   ];
 
-  # `manager` is the agent whose credentials and script it has, too. What it runs from lies in its
+  # `pattern` is an agent with the credentials and the script that it has. What it runs from lies in its
   # system: the repository of the same content is the manager's to exchange.
   ofSpawned =
-    name: system: manager:
+    name: system: pattern:
     ofEveryone name
     ++ [ (readOnly "${system}/etc/hyperhive/configuration" "/agents/${name}/config") ]
-    ++ ofDriver name manager;
+    ++ ofDriver name pattern;
 
   ofDeclared =
     name: agent:

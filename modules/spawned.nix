@@ -12,6 +12,8 @@
 let
   inherit (lib)
     attrValues
+    elem
+    filterAttrs
     findFirst
     imap0
     literalMD
@@ -28,6 +30,30 @@ let
   # Without one an assertion says so.
   manager = findFirst (agent: agent.role == "manager") null (attrValues cfg.agents);
 
+  # What several agents can use at once, by driver; the server has the same rule.
+  keys = {
+    claude = [
+      "ANTHROPIC_API_KEY"
+      "ANTHROPIC_AUTH_TOKEN"
+      "CLAUDE_CODE_OAUTH_TOKEN"
+    ];
+    codex = [
+      "CODEX_API_KEY"
+      "OPENAI_API_KEY"
+    ];
+  };
+  ofDriver = keys.${manager.driver.kind} or [ ];
+
+  pattern = manager // {
+    credentials =
+      if ofDriver == [ ] then
+        { }
+      else if cfg.spawned.credentials != { } then
+        cfg.spawned.credentials
+      else
+        filterAttrs (name: _: elem name ofDriver) manager.credentials;
+  };
+
   parameters = {
     hive = {
       inherit (cfg) allowUnfree uid;
@@ -36,14 +62,14 @@ let
       package = "${cfg.package}";
     };
     agent = {
-      inherit (manager) environment;
-      network = if manager.network == "none" then "none" else "private";
-      packages = map (package: "${package}") manager.packages;
+      inherit (pattern) environment;
+      network = if pattern.network == "none" then "none" else "private";
+      packages = map (package: "${package}") pattern.packages;
       # Names alone: what they hold is handed over where the agent runs.
-      credentials = mapAttrs (_: _: "") manager.credentials;
+      credentials = mapAttrs (_: _: "") pattern.credentials;
       driver = {
-        inherit (manager.driver) command kind;
-        package = if manager.driver.package == null then null else "${manager.driver.package}";
+        inherit (pattern.driver) command kind;
+        package = if pattern.driver.package == null then null else "${pattern.driver.package}";
       };
     };
     hostAddress = addresses.hostOf cfg.network.subnet;
@@ -125,11 +151,11 @@ in
       '';
     };
 
-    manager = mkOption {
+    pattern = mkOption {
       type = types.raw;
       readOnly = true;
       internal = true;
-      description = "The agent after which they are made; null where none is the manager.";
+      description = "The agent after which they are made: the manager, with the credentials that they have.";
     };
 
     isPossible = mkOption {
@@ -152,7 +178,7 @@ in
     "parameters.json" = builtins.toJSON parameters;
   };
 
-  config.services.hyperhive.spawned.manager = manager;
+  config.services.hyperhive.spawned.pattern = pattern;
   config.services.hyperhive.spawned.isPossible = cfg.spawned.enable && manager != null;
 
   # The server finds it in one place; a new one is a reload.

@@ -1,82 +1,64 @@
-"""A command on a terminal of its own, as a person has it: what it shows and what is typed."""
+"""A person at a terminal: what a program shows there, and what is typed."""
 
+import contextlib
 import os
-import pty
 import select
-import signal
 import subprocess
 import sys
 import time
-from types import TracebackType
-from typing import Final, Self
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
 
-SECONDS_MAX: Final = 60.0
+from tests.faults.hives import WAIT_SECONDS
+
+HYPERHIVE = (sys.executable, "-P", "-m", "hyperhive.cli.main")
 
 
 class Terminal:
-    """`hyperhive` on a pseudo-terminal; every wait is bounded and shows what there was to see."""
+    """A command on a pseudo-terminal of its own; every wait is bounded."""
 
-    def __init__(self, *arguments: str) -> None:
-        self._arguments = arguments
-        self._shown = ""
-        self._seen = 0
-        self.status: int | None = None
+    def __init__(self, command: Sequence[str], cwd: Path | None = None, **identity: Any) -> None:
+        self._master, slave = os.openpty()
+        self.name = os.ttyname(slave)
+        self.shown = ""
+        self._process = subprocess.Popen(
+            command,
+            cwd=cwd,
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+            **identity,
+        )
+        os.close(slave)
+
+    def sees(self, text: str) -> None:
+        """Wait until a text is shown."""
+        deadline = time.monotonic() + WAIT_SECONDS
+        while text not in self.shown:
+            assert time.monotonic() < deadline, self.shown
+            if select.select([self._master], [], [], 0.1)[0]:
+                try:
+                    self.shown += os.read(self._master, 65536).decode(errors="replace")
+                except OSError:
+                    assert text in self.shown, self.shown
+
+    def types(self, text: str) -> None:
+        """Write a line."""
+        os.write(self._master, f"{text}\r".encode())
+
+    def status(self) -> int:
+        """Wait for the end."""
+        with contextlib.suppress(OSError):
+            while select.select([self._master], [], [], WAIT_SECONDS)[0]:
+                self.shown += os.read(self._master, 65536).decode(errors="replace")
+        return self._process.wait(WAIT_SECONDS)
 
     def __enter__(self) -> Self:
-        self._ours, theirs = pty.openpty()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "hyperhive.cli.main", *self._arguments],
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            env={**os.environ, "TERM": "dumb", "COLUMNS": "100"},
-            start_new_session=True,
-        )
-        os.close(theirs)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
         self._process.wait()
-        os.close(self._ours)
-
-    def type(self, text: str) -> None:
-        """Type a text."""
-        os.write(self._ours, text.encode())
-
-    def until(self, text: str) -> str:
-        """Wait until a text is shown that was not waited for before; give all up to it."""
-        deadline = time.monotonic() + SECONDS_MAX
-        while (found := self._shown.find(text, self._seen)) < 0:
-            left = deadline - time.monotonic()
-            assert left > 0, f"{text!r} is not shown:\n{self._shown}"
-            assert self._read(left), f"it ended before {text!r} was shown:\n{self._shown}"
-        self._seen = found + len(text)
-        return self._shown[: self._seen]
-
-    def rest(self) -> str:
-        """Wait for the end and give all that was shown."""
-        deadline = time.monotonic() + SECONDS_MAX
-        while self._read(deadline - time.monotonic()):
-            assert time.monotonic() < deadline, f"it does not end:\n{self._shown}"
-        self.status = self._process.wait(SECONDS_MAX)
-        return self._shown
-
-    def _read(self, seconds: float) -> bool:
-        """Take in what is shown next; ``False`` at the end."""
-        ready, _, _ = select.select([self._ours], [], [], max(0.0, seconds))
-        if not ready:
-            return True
-        try:
-            piece = os.read(self._ours, 65536)
-        except OSError:
-            # Linux says so when nobody has the other end open any more.
-            return False
-        self._shown += piece.decode(errors="replace")
-        return bool(piece)
+        os.close(self._master)

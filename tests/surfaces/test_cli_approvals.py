@@ -12,7 +12,7 @@ from hyperhive.client import AgentClient, OperatorClient
 from tests.promises import promise
 from tests.surfaces.cli_answers import Ran
 from tests.surfaces.hives import Beside, a_hive_beside
-from tests.surfaces.terminals import Terminal
+from tests.surfaces.terminals import HYPERHIVE, Terminal
 
 
 @pytest.fixture(scope="module")
@@ -100,16 +100,15 @@ def test_no_on_a_terminal_takes_a_note_that_whoever_asked_is_told(
     number = ask(payload={"diff": "-old\n+new\n digest: forged"})
     socket = str(beside.hive.run.listeners.admin_socket)
 
-    with Terminal("--socket", socket, "approve", str(number)) as terminal:
-        terminal.until("Enter: decide later: ")
-        terminal.type("n\n")
-        terminal.until("A note for whoever asked: ")
-        terminal.type("not on a Friday\n")
-        shown = terminal.rest()
+    with Terminal((*HYPERHIVE, "--socket", socket, "approve", str(number))) as person:
+        person.sees("Enter: decide later: ")
+        person.types("n")
+        person.sees("A note for whoever asked: ")
+        person.types("not on a Friday")
+        assert person.status() == 0
 
-    assert terminal.status == 0
-    assert "  | +new\r\n  |  digest: forged\r\n" in shown
-    assert f"Approval {number} is denied." in shown
+    assert "  | +new\r\n  |  digest: forged\r\n" in person.shown
+    assert f"Approval {number} is denied." in person.shown
     assert approval(beside, number)["note"] == "not on a Friday"
 
 

@@ -26,7 +26,7 @@ from hyperhive.runtimes.bubblewrap import BubblewrapRuntime
 from tests.demos import Player, boxed_player, left_over
 from tests.promises import promise
 from tests.surfaces.hives import until
-from tests.surfaces.terminals import Terminal
+from tests.surfaces.terminals import HYPERHIVE, Terminal
 from tests.walls import open_directory
 
 COMMAND = (sys.executable, "-m", "hyperhive.cli.main", "demo", "--runtime", "process")
@@ -129,16 +129,17 @@ async def test_on_a_terminal_the_decisions_are_the_users_and_a_no_with_a_note_is
     lines: list[str] = []
 
     def answer(socket: str) -> None:
-        with Terminal("--socket", socket, "answer", "1", "tone") as terminal:
-            terminal.rest()
+        with Terminal((*HYPERHIVE, "--socket", socket, "answer", "1", "tone")) as person:
+            assert person.status() == 0
 
     def deny(socket: str) -> str:
-        with Terminal("--socket", socket, "approve", "1") as terminal:
-            terminal.until("decide later: ")
-            terminal.type("n\n")
-            terminal.until("whoever asked: ")
-            terminal.type("three are enough\n")
-            return terminal.rest()
+        with Terminal((*HYPERHIVE, "--socket", socket, "approve", "1")) as person:
+            person.sees("decide later: ")
+            person.types("n")
+            person.sees("whoever asked: ")
+            person.types("three are enough")
+            assert person.status() == 0
+            return person.shown
 
     async def user(socket: str) -> str:
         await until(lambda: any("hyperhive answer 1" in line for line in lines))

@@ -453,7 +453,10 @@ EVERYTHING: dict[str, object] = {
     "retention": {"messagesDays": 7, "eventsDays": 7, "transcriptsDays": 3},
     "backups": {"everyHours": 12, "keep": 3},
     "limits": {"agents": 20, "spendPerDayUsd": 100},
-    "spawned": {"flake": "/etc/hyperhive/spawned"},
     "manager": {"stateAccess": "read-write"},
+    "spawned": {
+        "credentials": {"ANTHROPIC_API_KEY": "./keys/spawned"},
+        "flake": "/etc/hyperhive/spawned",
+    },
 }
 """A valid declaration that sets every key there is."""

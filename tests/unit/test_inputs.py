@@ -1,5 +1,6 @@
 """Newer inputs of spawned agents: found in a copy, shown, taken whole or put back."""
 
+import asyncio
 import json
 import os
 import shutil
@@ -21,6 +22,7 @@ from hyperhive.domain.errors import (
 )
 from hyperhive.domain.inputs import changes, difference
 from hyperhive.nix.flakes import FlakeInputs, NoInputs
+from hyperhive.services.carrying import Carrying
 from hyperhive.store import approvals as approval_rows
 from tests.promises import promise
 from tests.spawning import QUEEN, Bench, Boxes, a_bench
@@ -159,6 +161,38 @@ async def test_an_update_cut_short_is_settled_by_what_is_in_place(
         inputs.placed = inputs.newest
     result = await bench.updating.settle(approval_rows.approved(row))
     assert (result is not None) is placed
+
+
+class Dying(Inputs):
+    """Inputs whose server dies: before it puts a lock in place, or just after."""
+
+    def __init__(self, inputs: Inputs, *, after: bool) -> None:
+        super().__init__(inputs.placed, inputs.newest)
+        self._after = after
+
+    async def place(self, lock: str) -> None:
+        if self._after:
+            self.placed = lock
+        raise asyncio.CancelledError
+
+
+@promise("A8")
+@pytest.mark.parametrize("after", [False, True])
+async def test_an_update_whose_server_dies_is_over_at_the_next_start_and_not_run_again(
+    tmp_path: Path, inputs: Inputs, after: bool
+) -> None:
+    dying = Dying(inputs, after=after)
+    async with a_bench(tmp_path, inputs=dying) as bench:
+        asked = await bench.updating.request(QUEEN)
+        with pytest.raises(asyncio.CancelledError):
+            await bench.approve(asked["id"])
+        assert (await bench.approvals.show(asked["id"]))["state"] == "running"
+
+        await Carrying(bench.desk.store, bench.approvals).settle()
+
+        shown = await bench.approvals.show(asked["id"])
+        assert shown["state"] == ("done" if after else "failed")
+        assert dying.placed == (inputs.newest if after else a_lock(nixpkgs="a"))
 
 
 async def test_a_hive_without_a_flake_says_so(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from hyperhive.config import Hive, RuntimeKind
 from hyperhive.config.faults import DeclarationError
-from hyperhive.config.spawned import read_settings
+from hyperhive.config.spawned import SpawnedAgent, agent_of, read_settings
 from hyperhive.domain import actors
 from hyperhive.domain.actors import THE_OPERATOR
 from hyperhive.domain.approvals import ApprovalState
@@ -270,3 +270,25 @@ async def test_only_where_a_system_is_built_a_configuration_begins_with_one() ->
     assert await NixParser().fault(built["agent.nix"]) is None
     assert "`agent.nix`" in built["README.md"]
     assert seed("carol", "{}", RuntimeKind.BUBBLEWRAP).keys() == {"agent.json", "README.md"}
+
+
+PAID = {"driver": {"kind": "claude"}, "credentials": {"ANTHROPIC_API_KEY": "/k", "DEPLOY": "/d"}}
+
+
+@promise("N3")
+@pytest.mark.parametrize(
+    ("spawned", "expected"),
+    [({}, {"ANTHROPIC_API_KEY": Path("/k")}), ({"X": "/x"}, {"X": Path("/x")})],
+)
+async def test_a_spawned_agent_has_its_managers_key_of_a_model_and_no_other_secret(
+    tmp_path: Path, spawned: dict[str, str], expected: dict[str, Path]
+) -> None:
+    more = {"spawned": {"credentials": spawned}}
+    hive = a_hive(tmp_path, tmp_path / "run", ("queen",), hive=more, queen=PAID)
+    assert agent_of(hive, "carol", SpawnedAgent()).credentials == expected
+
+
+async def test_a_program_that_no_model_answers_gets_no_credential(tmp_path: Path) -> None:
+    more = {"spawned": {"credentials": {"X": "/x"}}}
+    hive = a_hive(tmp_path, tmp_path / "run", ("queen",), hive=more)
+    assert agent_of(hive, "carol", SpawnedAgent()).credentials == {}

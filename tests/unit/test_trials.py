@@ -155,6 +155,8 @@ async def test_what_was_on_trial_when_the_server_died_is_put_back(bench: Bench) 
         with bench.desk.store.bus.watch() as watch:
             while ("carol", "hums") not in boxes.started:
                 await watch.wait(1.0)
+        await bench.deploying.settle_trials()
+        assert bench.desk.agents.hive.agents["carol"].description == "hums"
         trying.cancel()
         with pytest.raises(asyncio.CancelledError):
             await trying

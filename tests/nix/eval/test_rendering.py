@@ -103,6 +103,7 @@ EVERYTHING: Final[Mapping[str, Any]] = {
     "backups": {"everyHours": 12, "keep": 3},
     "limits": {"agents": 20, "spendPerDayUsd": 100},
     "manager": {"stateAccess": "read-only"},
+    "spawned": {"credentials": {"ANTHROPIC_API_KEY": "/var/lib/hive/keys/spawned"}},
     "forge": {
         "kind": "forgejo",
         "url": "https://git.example.org",
@@ -129,7 +130,9 @@ ONLY_ON_NIXOS: Final = {
     "network": "the host's network",
     "guest": "the containers' NixOS",
     "settings": "rendered as it is",
-    "spawned": "the NixOS of containers that come at run time",
+    "spawned.enable": "whether systems can be built",
+    "spawned.nixpkgs": "what they are built from",
+    "spawned.guest": "the containers' NixOS",
     "agents.<name>.driver.package": "what is installed",
     "agents.<name>.network": "the container's network",
     "agents.<name>.address": "the container's network",
@@ -164,7 +167,8 @@ def test_the_server_reads_every_key_of_the_golden_file() -> None:
 
 
 def test_every_option_is_rendered_under_its_own_name(everything: Evaluated) -> None:
-    expected = json.loads(json.dumps({**EVERYTHING, "spawned": {"flake": SPAWNED}}))
+    expected = json.loads(json.dumps(EVERYTHING))
+    expected["spawned"]["flake"] = SPAWNED
     for agent in expected["agents"].values():
         agent["runtime"] = "nixos-container"
 

@@ -8,7 +8,9 @@ from typing import Any, Final
 
 import pytest
 
+from hyperhive import config
 from hyperhive.config import RuntimeKind
+from hyperhive.config.spawned import SpawnedAgent, agent_of
 from hyperhive.services.spawning import seed
 from pytest_nixos import Evaluated, EvaluationFailed, Evaluator, nix
 from tests.nix.hives import HIVE, MODULE, hive, small, spawned_guest
@@ -67,6 +69,34 @@ def test_it_has_what_the_manager_has(
     assert spawned.value("nixpkgs.config") == {"allowUnfreePredicate": "<function>"}
     assert '"HYPERHIVE_CREDENTIALS=/run/hyperhive/credentials"' in environment
     assert not any(line.startswith('"HYPERHIVE_APPLIED') for line in environment)
+
+
+@pytest.mark.parametrize("kind", ["claude", "codex", "command"])
+def test_it_has_the_credentials_that_the_server_hands_it(
+    nixos_eval: Evaluator, tmp_path: Path, kind: str
+) -> None:
+    """The server says whose keys a spawned agent has, and the container has to show them."""
+    names = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GITHUB_TOKEN")
+    for own in ({}, {"ANOTHER": "/run/secrets/another"}):
+        found = hive(
+            nixos_eval,
+            small(
+                allowUnfree=True,
+                spawned={"credentials": own},
+                agents={
+                    "queen": {
+                        "driver": {"kind": kind},
+                        "credentials": {name: f"/run/secrets/{name}" for name in names},
+                    }
+                },
+            ),
+        )
+        read = config.parse(found.value(f"{HIVE}.declaration"), tmp_path)
+        handed = agent_of(read, "carol", SpawnedAgent()).credentials
+
+        assert set(found.value(f"{HIVE}.spawned.pattern.credentials")) == set(handed)
+        shown = "/run/hyperhive/credentials:idmap" in found.value(f"{HIVE}.spawned.settings")
+        assert shown is bool(handed)
 
 
 def test_it_finds_what_it_runs_from_as_files_that_nobody_can_exchange(

@@ -17,6 +17,7 @@ from hyperhive.config.values import (
     Count,
     Days,
     Dollars,
+    FileName,
     Flag,
     ForgeName,
     HostName,
@@ -288,8 +289,13 @@ class Manager(Table):
 
 
 class Spawned(Table):
-    """Where agents that come at run time come from, beside the manager's own settings."""
+    """What agents that come at run time have of their own, and what they are built from."""
 
+    credentials: dict[FileName, SecretPath] = Field(
+        default_factory=dict,
+        description="Secrets of spawned agents by name, each the path of a file on the host. If "
+        "empty, they use the manager's keys and tokens of a model, and no other secret of it.",
+    )
     flake: HostPath | None = Field(
         default=None,
         description="A directory with the flake that their systems are built from, where they are "
@@ -336,7 +342,7 @@ class Hive(Table):
         default_factory=Manager, description="What the manager may do beyond its tools."
     )
     spawned: Spawned = Field(
-        default_factory=Spawned, description="How agents that come at run time are made."
+        default_factory=Spawned, description="What agents that come at run time have."
     )
 
     @field_validator("agents", mode="before")

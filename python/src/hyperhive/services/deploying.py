@@ -158,8 +158,9 @@ class Deploying:
     async def settle(self, approved: Approved) -> Mapping[str, Any] | None:
         """Look at the tags: deployed is deployed; everything else has failed, and is tagged so."""
         name, commit = str(approved.agent), str(approved.payload["commit"])
-        revision = await self._kept.deployed(name, approved.id)
-        await self._put_back(name)
+        async with self._one_at_a_time[name]:
+            revision = await self._kept.deployed(name, approved.id)
+            await self._put_back(name)
         if revision is None:
             said = "The hive stopped before it was deployed."
             await self._kept.tag(name, Tag.FAILED.of(approved.id), commit, said)
@@ -169,13 +170,17 @@ class Deploying:
     async def settle_trials(self) -> None:
         """Put back what is deployed wherever something else is in place that nobody tries."""
         for row in await self._store.read(spawned.standing):
-            if self._one_at_a_time[row.name].locked():
+            lock = self._one_at_a_time[row.name]
+            if lock.locked():
                 continue
-            try:
-                if await self._put_back(row.name):
-                    _log.warning("%s runs again what is deployed: a trial was cut short", row.name)
-            except HiveError as error:
-                _log.warning("what is deployed to %s cannot be read: %s", row.name, error)
+            async with lock:
+                try:
+                    is_back = await self._put_back(row.name)
+                except HiveError as error:
+                    _log.warning("what is deployed to %s cannot be read: %s", row.name, error)
+                else:
+                    if is_back:
+                        _log.warning("%s runs again what is deployed", row.name)
 
     def closed(self, work: Writing, approved: Approved, state: ApprovalState) -> None:
         """Have the tag set that says no; `tell` sets it, now or at the next start."""
@@ -324,7 +329,10 @@ class Deploying:
             )
 
     async def _put_back(self, name: str) -> bool:
-        """Have an agent run what is deployed, if something else is in place; whether it was."""
+        """Have an agent run what is deployed, if something else is in place; whether it was.
+
+        The caller keeps everybody else from changing either of them meanwhile.
+        """
         row = await self._store.read(partial(spawned.find, name=name))
         if row is None or (revision := await self._kept.main(name)) == row.revision:
             return False
