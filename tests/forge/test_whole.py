@@ -223,3 +223,32 @@ async def test_the_next_server_finds_everything_and_serves_at_the_same_address(
     async with a_village(tmp_path / "state", tmp_path / "run") as village:
         assert (village.url, village.token("alice")) == before
         await village.must("alice", "clone", "-q", "hive:org-shared/docs")
+
+
+async def test_the_operator_gets_a_password_and_works_with_it(village: Village) -> None:
+    given = await village.run.forge.new_password(THE_OPERATOR, via="test")
+    there = given["url"].removeprefix("http://")
+    address = f"http://{given['account']}:{given['password']}@{there}/org-shared/docs"
+    assert (await village.git("operator", "clone", "-q", address))[0] == 0
+    again = await village.run.forge.new_password(THE_OPERATOR, via="test")
+    assert again["password"] != given["password"]
+    assert (await village.git("operator", "clone", "-q", address, "again"))[0] != 0
+
+
+async def test_repositories_are_listed_with_what_is_open(village: Village) -> None:
+    await village.api("alice", "POST", "/orgs/org-everyone/repos", {"name": "tool"})
+    await village.must("alice", "clone", "-q", "hive:org-everyone/tool")
+    assert (await village.push("alice", "tool", "main", a="1"))[0] == 0
+    assert (await village.push("alice", "tool", "better", a="2"))[0] == 0
+    pull = {"title": "Better", "head": "better", "base": "main"}
+    await village.api("alice", "POST", "/repos/org-everyone/tool/pulls", pull)
+
+    async def is_listed() -> bool:
+        listed = (await village.run.forge.repositories())["repositories"]
+        found = {each["name"]: each for each in listed}
+        return (
+            found.get("org-everyone/tool", {}).get("open_pulls") == 1
+            and found["org-shared/docs"]["updated_at"] is not None
+        )
+
+    await until(is_listed)

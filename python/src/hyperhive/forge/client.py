@@ -52,16 +52,18 @@ PAGE: Final = 50
 PAGES_MAX: Final = 1000
 UNITS: Final = ("repo.code", "repo.pulls", "repo.issues")
 Value = TypeVar("Value")
+Secret = str | Callable[[], str]
 
 
 class _Requests:
     """Raw requests as coroutines: parts of paths are quoted, lists are followed to their end."""
 
-    def __init__(self, url: str, secret: str, transport: Callable[[], Transport]) -> None:
+    def __init__(self, url: str, secret: Secret, transport: Callable[[], Transport]) -> None:
         self.url = url.rstrip("/")
         self._make = transport
+        self._secret = secret
         # It sets the level of its logger, and logs every refusal as an error: both are ours to do.
-        self._gitea = Gitea(self.url, secret, log_level="CRITICAL")
+        self._gitea = Gitea(self.url, log_level="CRITICAL")
         logging.getLogger("gitea.gitea").propagate = False
         session = self._gitea.requests
         session.trust_env = False
@@ -140,26 +142,34 @@ class _Requests:
         body: Mapping[str, Any] | None = None,
         auth: HTTPBasicAuth | None = None,
     ) -> Response:
-        headers = dict(self._gitea.headers)
-        if auth is not None:
-            headers.pop("Authorization", None)
-        return await asyncio.to_thread(
-            self._gitea.requests.request,
-            method,
-            f"{self.url}/api/v1{path}",
-            params=params,
-            data=None if body is None else json.dumps(body),
-            headers=headers,
-            auth=auth,
-            allow_redirects=False,
-        )
+        def send() -> Response:
+            headers = dict(self._gitea.headers)
+            if auth is None:
+                secret = self._secret if isinstance(self._secret, str) else self._secret()
+                headers["Authorization"] = f"token {secret}"
+            found: Response = self._gitea.requests.request(
+                method,
+                f"{self.url}/api/v1{path}",
+                params=params,
+                data=None if body is None else json.dumps(body),
+                headers=headers,
+                auth=auth,
+                allow_redirects=False,
+            )
+            return found
+
+        return await asyncio.to_thread(send)
 
 
 class ForgeClient:
-    """Speaks to a forge for one account; keeps the words of `hyperhive.domain.forge_port`."""
+    """Speaks to a forge for one account; keeps the words of `hyperhive.domain.forge_port`.
+
+    A ``secret`` that can be called is asked for the token at each request: one that was made anew
+    holds at once.
+    """
 
     def __init__(
-        self, url: str, secret: str, *, transport: Callable[[], Transport] = Transport
+        self, url: str, secret: Secret, *, transport: Callable[[], Transport] = Transport
     ) -> None:
         self.url = url.rstrip("/")
         self._transport = transport
@@ -231,14 +241,14 @@ class ForgeClient:
 
     async def tokens(self, user: str) -> list[Token]:
         """Give the tokens of an account."""
-        password = await self._fresh_password(user)
+        password = await self.new_password(user)
         path = f"/users/{_q(user)}/tokens?limit={PAGE}"
         found = _json(await self._api.as_user(user, password, "GET", path))
         return [_read(reading.token, one) for one in found]
 
     async def create_token(self, user: str, name: str, scopes: Sequence[Scope]) -> NewToken:
         """Make a token in place of one of that name."""
-        password = await self._fresh_password(user)
+        password = await self.new_password(user)
         path = f"/users/{_q(user)}/tokens"
         body = {"name": name, "scopes": [scope.value for scope in scopes]}
         try:
@@ -250,12 +260,18 @@ class ForgeClient:
 
     async def delete_token(self, user: str, name: str) -> None:
         """Void a token."""
-        password = await self._fresh_password(user)
+        password = await self.new_password(user)
         path = f"/users/{_q(user)}/tokens/{_q(name)}"
         try:
             await self._api.as_user(user, password, "DELETE", path)
         except NotFoundError:
             return
+
+    async def new_password(self, user: str) -> str:
+        """Give an account another password, which is the only way to its tokens, and say which."""
+        password = _password()
+        await self._change(user, {"password": password, "must_change_password": False})
+        return password
 
     async def orgs(self) -> list[Org]:
         """Give every organisation."""
@@ -449,12 +465,6 @@ class ForgeClient:
     async def _change(self, name: str, body: Mapping[str, Any]) -> Any:
         path = f"/admin/users/{_q(name)}"
         return await self._api.patch(path, {"source_id": 0, "login_name": name, **body})
-
-    async def _fresh_password(self, name: str) -> str:
-        """Give an account a new password, which is the only way to its tokens, and forget it."""
-        password = _password()
-        await self._change(name, {"password": password, "must_change_password": False})
-        return password
 
 
 def _password() -> str:

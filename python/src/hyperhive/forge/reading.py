@@ -82,6 +82,7 @@ def repository(found: Json) -> Repository:
         default_branch=str(found.get("default_branch") or ""),
         clone_url=str(found["clone_url"]),
         html_url=str(found["html_url"]),
+        updated_at=_at(found.get("updated_at")),
     )
 
 

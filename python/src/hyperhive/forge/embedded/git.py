@@ -159,12 +159,13 @@ class Git:
         ref = f"refs/heads/{name}"
         return (await self.refs(repository, ref)).get(ref)
 
-    async def is_empty(self, repository: int) -> bool:
-        """Say whether a repository has no branch yet."""
+    async def latest(self, repository: int) -> float | None:
+        """Say of when its latest commit is; ``None`` while it has no branch."""
         told = await self.run(
-            repository, "for-each-ref", "--count=1", "--format=%(refname)", "refs/heads"
-        )
-        return not told.strip()
+            repository, "for-each-ref", "--count=1", "--sort=-committerdate",
+            "--format=%(committerdate:unix)", "refs/heads",
+        )  # fmt: skip
+        return float(told) if told.strip() else None
 
     async def begin(
         self, repository: int, branch: str, title: str, author: Mapping[str, str]

@@ -188,8 +188,8 @@ class Repositories:
 
     async def _shown(self, ask: Ask, seen: Seen) -> dict[str, Any]:
         await self._git.ensure(seen.repository.id, seen.repository.default_branch)
-        empty = await self._git.is_empty(seen.repository.id)
-        return shapes.repository(seen, ask.url, empty=empty)
+        latest = await self._git.latest(seen.repository.id)
+        return shapes.repository(seen, ask.url, latest=latest)
 
 
 def authorship(who: Row) -> dict[str, str]:
