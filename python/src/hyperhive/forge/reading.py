@@ -125,8 +125,10 @@ def pull(found: Json, owner: str, repository_name: str) -> Pull:
     )
 
 
-def review(found: Json) -> Review:
-    """Read a review."""
+def review(found: Json) -> Review | None:
+    """Read a review; ``None`` for one that says nothing yet, or what the hive has no word for."""
+    if found["state"] not in set(Verdict):
+        return None
     return Review(
         id=int(found["id"]),
         reviewer=_login(found.get("user")) or "ghost",

@@ -79,6 +79,14 @@ class Repositories:
         body = [{"name": ref[11:], "commit": {"id": commit}} for ref, commit in cut]
         return Answer(body, headers=headers)
 
+    async def branch(self, ask: Ask, owner: str, name: str, branch: str) -> Answer:
+        """Show a branch."""
+        seen = await self.see(ask, owner, name)
+        commit = await self._git.branch(seen.repository.id, branch)
+        if commit is None:
+            raise NotFoundError("branch", branch)
+        return Answer({"name": branch, "commit": {"id": commit}})
+
     async def protections(self, ask: Ask, owner: str, name: str) -> Answer:
         """List the protected branches."""
         seen = await self.see(ask, owner, name, ADMIN)
