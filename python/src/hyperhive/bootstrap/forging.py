@@ -22,6 +22,7 @@ from hyperhive.domain.forge_port import Forge
 from hyperhive.domain.paths import HivePaths
 from hyperhive.forge.box_files import BoxFiles, Owner, mail_of
 from hyperhive.forge.docs import DocsCheckout
+from hyperhive.forge.embedded import git
 from hyperhive.forge.embedded.server import EmbeddedForge
 from hyperhive.forge.git import authorization
 from hyperhive.forge.hooks import HookApp, mark_of
@@ -159,6 +160,8 @@ class Forging:
             token_file = hive.forge.token_file
             await asyncio.to_thread(_read_token, token_file)
             return hive.forge.url.rstrip("/"), lambda: _read_token(token_file)
+        if (fault := await asyncio.to_thread(git.fault)) is not None:
+            raise UnavailableError(fault, "Install one, or set forge.kind.")
         embedded = EmbeddedForge(self.store)
         stack.push_async_callback(embedded.close)
         address, port = await self._serve(hive, embedded)
