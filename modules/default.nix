@@ -5,11 +5,13 @@
     ./assertions.nix
     ./containers.nix
     ./deploy.nix
+    ./forge.nix
     ./network.nix
     ./options.nix
     ./polkit.nix
     ./renamed.nix
     ./service.nix
+    ./spawned.nix
     ./storage.nix
   ];
 }

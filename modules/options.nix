@@ -145,6 +145,8 @@ in
         '';
       };
 
+      forgeAccount = tunable types.str "operator" "The operator's account on the forge.";
+
       openFirewall = mkOption {
         type = types.bool;
         default = false;
@@ -184,6 +186,18 @@ in
           The manager's access to the other agents' state. With `read-write` it can plant settings there and so act as any
           of them.
         '';
+
+    spawned.credentials = mkOption {
+      type = types.attrsOf secretFile;
+      default = { };
+      example = {
+        ANTHROPIC_API_KEY = "/run/secrets/spawned-anthropic";
+      };
+      description = ''
+        Secrets of the agents that come at run time, by name, each the path of a file on the host. If empty, they use the
+        manager's keys and tokens of a model, and no other secret of it. Never a login that a program renews by itself.
+      '';
+    };
 
     network = {
       subnet = mkOption {
@@ -292,7 +306,7 @@ in
     settings = mkOption {
       type = (pkgs.formats.json { }).type;
       default = { };
-      example = literalExpression ''{ forge.docs.repository = "handbook"; }'';
+      example = literalExpression ''{ limits.agents = 20; }'';
       description = ''
         What has no option of its own, as docs/declaration.md has it. What an option says wins, and saying otherwise here
         is refused. The build checks the result, so a wrong key or value fails before anything changes. It lands in the

@@ -22,6 +22,8 @@ let
   moved =
     map same [
       [ "agents" ]
+      [ "backups" ]
+      [ "forge" ]
       [ "limits" ]
       [ "manager" ]
       [ "name" ]
@@ -36,11 +38,19 @@ let
       ]
       [
         "operator"
+        "forgeAccount"
+      ]
+      [
+        "operator"
         "hosts"
       ]
       [
         "operator"
         "port"
+      ]
+      [
+        "operator"
+        "webhook"
       ]
     ]
     ++ [

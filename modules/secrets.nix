@@ -16,8 +16,6 @@ let
   directory = "/run/credentials/hyperhive.service";
   isOurs = path: hasPrefix "${toString cfg.stateDir}/" path;
 
-  forge = (cfg.settings.forge or { }).tokenFile or null;
-
   all =
     optional (cfg.operator.passwordFile != null) {
       id = "operator";
@@ -27,10 +25,15 @@ let
       id = "webhook";
       path = cfg.operator.webhook.urlFile;
     }
-    ++ optional (builtins.isString forge) {
+    ++ optional (cfg.forge.tokenFile != null) {
       id = "forge";
-      path = forge;
+      path = cfg.forge.tokenFile;
     }
+    # No agent's name is that long.
+    ++ mapAttrsToList (credential: path: {
+      id = "spawned-agents.${credential}";
+      inherit path;
+    }) cfg.spawned.credentials
     ++ concatLists (
       mapAttrsToList (
         name: agent:

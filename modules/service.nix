@@ -72,7 +72,15 @@ in
       # the containers go on meanwhile.
       reloadTriggers = [ checked ] ++ changed;
       # What the server reads only when it starts.
-      restartTriggers = [ (builtins.toJSON { inherit (cfg.declaration) operator; }) ];
+      restartTriggers = [
+        (builtins.toJSON {
+          inherit (cfg.declaration) operator;
+          forge = removeAttrs (cfg.declaration.forge or { }) [
+            "orgs"
+            "docs"
+          ];
+        })
+      ];
       # What a container holds open meanwhile waits for seconds, not for the rest of the switch.
       stopIfChanged = false;
 

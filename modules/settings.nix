@@ -15,11 +15,11 @@ let
     isAttrs
     mapAttrs
     mapAttrsRecursive
-    optionalAttrs
     recursiveUpdate
     ;
 
   secrets = import ./secrets.nix { inherit lib; } cfg;
+  reached = import ./forge-address.nix { inherit lib; } cfg;
 
   isEmpty =
     value:
@@ -79,6 +79,31 @@ let
     credentials = mapAttrs (credential: path: place "${name}.${credential}" path) declared.credentials;
   };
 
+  forge = place: {
+    inherit (cfg.forge) kind;
+    inherit (reached) url;
+    tokenFile =
+      if reached.isOurForgejo then
+        reached.token
+      else if cfg.forge.tokenFile != null then
+        place "forge" cfg.forge.tokenFile
+      else
+        null;
+    orgs = mapAttrs (_: org: {
+      description = unlessEmpty org.description;
+      teams = mapAttrs (_: team: {
+        inherit (team) permission;
+        members = unlessEmpty team.members;
+      }) org.teams;
+    }) cfg.forge.orgs;
+    docs = {
+      inherit (cfg.forge.docs) org repository;
+      # Interpolated, so that a Nix path becomes a file of the store.
+      seedDirectory =
+        if cfg.forge.docs.seedDirectory == null then null else "${cfg.forge.docs.seedDirectory}";
+    };
+  };
+
   documentWith =
     place:
     pruned {
@@ -94,7 +119,7 @@ let
       stateDir = toString cfg.stateDir;
       runDir = toString cfg.runDir;
       operator = {
-        inherit (cfg.operator) address port;
+        inherit (cfg.operator) address port forgeAccount;
         hosts = unlessEmpty cfg.operator.hosts;
         secretFile =
           if cfg.operator.passwordFile == null then null else place "operator" cfg.operator.passwordFile;
@@ -108,18 +133,18 @@ let
             };
       };
       agents = mapAttrs (agent place) cfg.agents;
+      spawned = {
+        flake = if cfg.spawned.isPossible then "/etc/hyperhive/spawned" else null;
+        credentials = mapAttrs (
+          credential: path: place "spawned-agents.${credential}" path
+        ) cfg.spawned.credentials;
+      };
+      forge = forge place;
     };
 
   typed = documentWith secrets.place;
   # As an admin writes it: secrets under the paths that they have on the host.
   written = documentWith (_: path: path);
-
-  forgeToken = (cfg.settings.forge or { }).tokenFile or null;
-  further = recursiveUpdate cfg.settings (
-    optionalAttrs (builtins.isString forgeToken) {
-      forge.tokenFile = secrets.place "forge" forgeToken;
-    }
-  );
 
   # Every path in `settings` that ends in something other than a table.
   leaves = collect builtins.isList (
@@ -127,7 +152,7 @@ let
   );
 in
 {
-  declaration = recursiveUpdate further typed;
+  declaration = recursiveUpdate cfg.settings typed;
 
   # What `settings` says otherwise than an option does. The option wins; two answers are a mistake.
   conflicts = map (concatStringsSep ".") (

@@ -568,6 +568,12 @@ class HiveModel:
         """Give a dead message up for good."""
         self._step(ident, "message_dropped", {}, OPERATOR, state="dropped")
 
+    def withdraw(self, ident: int) -> None:
+        """Take a message back that nobody has seen."""
+        reason = f"withdrawn by {OPERATOR}"
+        told = {"reason": reason}
+        self._step(ident, "message_withdrawn", told, OPERATOR, state="dropped", reason=reason)
+
     def read(self, ident: int) -> None:
         """Mark a message of the operator's read; a second time changes nothing."""
         with self.changed:

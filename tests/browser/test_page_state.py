@@ -114,7 +114,7 @@ def possible_steps(model: HiveModel, chance: random.Random) -> list[Callable[[],
     else:
         steps.append(lambda: model.add_agent("carol", declared=False))
     moves: dict[str, list[Callable[[int], object]]] = {
-        "queued": [model.lease],
+        "queued": [model.lease, model.withdraw],
         "leased": [model.ack, model.release, model.die],
         "dead": [model.requeue, model.drop],
     }

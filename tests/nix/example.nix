@@ -108,6 +108,19 @@
     retention.transcriptsDays = 7;
     limits.spendPerDayUsd = 50;
 
-    settings.forge.docs.repository = "handbook";
+    forge = {
+      kind = "forgejo";
+      orgs.acme = {
+        description = "What is sold.";
+        teams.readers = {
+          permission = "read";
+          members = [
+            "alice"
+            "operator"
+          ];
+        };
+      };
+      docs.repository = "handbook";
+    };
   };
 }

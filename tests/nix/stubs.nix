@@ -52,11 +52,16 @@ let
     "claude-code"
     "codex"
     "coreutils"
+    "curl"
+    "diffutils"
+    "forgejo-lts"
+    "gawk"
     "git"
     "gnugrep"
     "gnused"
     "hello"
     "hyperhive"
+    "ripgrep"
     "runtimeShell"
     "tea"
   ];
@@ -120,6 +125,7 @@ in
         extraStopCommands = lines;
       };
       hostName = option types.str "nixos";
+      interfaces = table;
       nameservers = list;
       nat = {
         enable = flag false;
@@ -131,6 +137,7 @@ in
       useHostResolvConf = flag false;
     };
     nix.enable = flag true;
+    nix.settings = table;
     nix.package = option types.anything (pytestNixos.derivation "nix" { });
     nixpkgs.config = table;
     security = {
@@ -140,6 +147,17 @@ in
       sudo.enable = flag true;
     };
     security.acme = table;
+    services.forgejo = {
+      customDir = option types.str "/var/lib/forgejo/custom";
+      database.type = option types.str "sqlite3";
+      dump.enable = flag false;
+      enable = flag false;
+      group = option types.str "forgejo";
+      package = option types.anything packages.forgejo-lts;
+      settings = option (types.attrsOf (types.attrsOf types.anything)) { };
+      stateDir = option types.str "/var/lib/forgejo";
+      user = option types.str "forgejo";
+    };
     services.nginx = table;
     services.openssh.enable = flag false;
     services.resolved.enable = flag false;

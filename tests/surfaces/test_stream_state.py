@@ -27,6 +27,7 @@ LEAVES = {
     "message_dead": ("leased", "dead"),
     "message_requeued": ("dead", "queued"),
     "message_dropped": ("dead", "dropped"),
+    "message_withdrawn": ("queued", "dropped"),
 }
 
 
@@ -218,6 +219,8 @@ def _changes(kind: str, data: State) -> State:
         return {key: data[key] for key in (*_AGAIN, "attempts", "not_before", "reason")}
     if kind == "message_dead":
         return {"attempts": data["attempts"], "reason": data["reason"]}
+    if kind == "message_withdrawn":
+        return {"reason": data["reason"]}
     if kind == "message_requeued":
         beginning = {key: data[key] for key in ("at", "preview")}
         return {**beginning, "attempts": 0, "redelivered": True, "not_before": None}
@@ -331,6 +334,10 @@ class Load:
                 if verb:
                     await self.hive.admin.post(f"/api/messages/{message['id']}/{verb}")
             for message in state["messages"]:
+                if message["state"] == "queued" and self.chance.random() < 0.1:
+                    # Whoever has seen it meanwhile keeps it.
+                    target = f"/api/threads/message/{message['id']}/cancel"
+                    await self.hive.admin.ask("POST", target, data={})
                 mine = message["to"] == "operator" and message["read_at"] is None
                 if mine and self.chance.random() < 0.5:
                     await self.hive.admin.post(f"/api/messages/{message['id']}/read")

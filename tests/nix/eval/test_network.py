@@ -78,6 +78,7 @@ def test_every_port_of_the_host_is_closed_but_those_listed(example: Evaluated) -
     assert verdicts(example) == [
         "-i ve-h-+ -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT",
         "-i ve-h-+ -p tcp --dport 3100 -j ACCEPT",
+        "-i ve-h-+ -p tcp --dport 7780 -j ACCEPT",
         "-i ve-h-+ -j DROP",
     ]
 

@@ -18,6 +18,7 @@ from pytest_nixos import Documented, Evaluated, EvaluationFailed, Evaluator
 from tests.nix.hives import HERE, HIVE, hive, small
 
 GOLDEN: Final = HERE / "golden" / "hive.json"
+SPAWNED: Final = "/etc/hyperhive/spawned"
 
 DRIVER: Final[Mapping[str, Any]] = {
     "kind": "claude",
@@ -81,6 +82,7 @@ EVERYTHING: Final[Mapping[str, Any]] = {
         "address": "::1",
         "port": 7701,
         "hosts": ["hive.test"],
+        "forgeAccount": "ann",
         "webhook": {"urlFile": "/var/lib/hive/keys/webhook", "perMinute": 3, "withText": True},
     },
     "agents": {
@@ -101,6 +103,19 @@ EVERYTHING: Final[Mapping[str, Any]] = {
     "backups": {"everyHours": 12, "keep": 3},
     "limits": {"agents": 20, "spendPerDayUsd": 100},
     "manager": {"stateAccess": "read-only"},
+    "spawned": {"credentials": {"ANTHROPIC_API_KEY": "/var/lib/hive/keys/spawned"}},
+    "forge": {
+        "kind": "forgejo",
+        "url": "https://git.example.org",
+        "tokenFile": "/var/lib/hive/keys/forge",
+        "orgs": {
+            "acme": {
+                "description": "What is sold.",
+                "teams": {"readers": {"permission": "read", "members": ["alice", "operator"]}},
+            },
+        },
+        "docs": {"org": "org-shared", "repository": "handbook", "seedDirectory": "/srv/docs"},
+    },
 }
 """Every key that has an option of the same name, with a value; `null` never stands for anything."""
 
@@ -111,9 +126,13 @@ ONLY_ON_NIXOS: Final = {
     "allowUnfree": "what nixpkgs lets the containers have",
     "operator.passwordFile": "rendered as operator.secretFile",
     "operator.openFirewall": "the host's firewall",
+    "forge.port": "rendered in forge.url, where the forge is on this host",
     "network": "the host's network",
     "guest": "the containers' NixOS",
     "settings": "rendered as it is",
+    "spawned.enable": "whether systems can be built",
+    "spawned.nixpkgs": "what they are built from",
+    "spawned.guest": "the containers' NixOS",
     "agents.<name>.driver.package": "what is installed",
     "agents.<name>.network": "the container's network",
     "agents.<name>.address": "the container's network",
@@ -149,6 +168,7 @@ def test_the_server_reads_every_key_of_the_golden_file() -> None:
 
 def test_every_option_is_rendered_under_its_own_name(everything: Evaluated) -> None:
     expected = json.loads(json.dumps(EVERYTHING))
+    expected["spawned"]["flake"] = SPAWNED
     for agent in expected["agents"].values():
         agent["runtime"] = "nixos-container"
 
@@ -178,10 +198,9 @@ def test_every_option_is_rendered_or_about_nixos(options: Mapping[str, Documente
 
 
 def test_every_key_of_the_declaration_has_an_option_or_is_in_settings() -> None:
-    keys = {*model_keys(config.Hive)} - {"operator.secretFile", "operator.forgeAccount"}
-    without = {key for key in keys if not key.startswith("forge.")} - {*leaves(EVERYTHING)}
+    without = {*model_keys(config.Hive)} - {"operator.secretFile"} - {*leaves(EVERYTHING)}
 
-    assert without == {"agents.<name>.name", "agents.<name>.runtime"}
+    assert without == {"agents.<name>.name", "agents.<name>.runtime", "spawned.flake"}
 
 
 @pytest.mark.parametrize(
@@ -223,11 +242,11 @@ def test_an_agent_without_numbers_of_its_own_has_the_hives(
 
 
 def test_settings_say_what_has_no_option(nixos_eval: Evaluator) -> None:
-    found = hive(nixos_eval, small(settings={"forge": {"docs": {"org": "library"}}}))
+    found = hive(nixos_eval, small(settings={"later": {"key": 1}}))
 
     declared = found.value(f"{HIVE}.declaration")
 
-    assert (declared["forge"], declared["name"]) == ({"docs": {"org": "library"}}, "hive")
+    assert (declared["later"], declared["name"]) == ({"key": 1}, "hive")
 
 
 def test_the_build_checks_what_it_renders(example: Evaluated) -> None:
@@ -247,29 +266,18 @@ def test_the_check_of_the_build_passes_the_golden_file() -> None:
 def test_an_unknown_key_in_settings_fails_the_check_of_the_build(
     nixos_eval: Evaluator, tmp_path: Path
 ) -> None:
-    found = hive(nixos_eval, small(settings={"forge": {"colour": "blue"}}))
+    found = hive(nixos_eval, small(settings={"later": {"key": 1}}))
     rendered = tmp_path / "hive.json"
     rendered.write_text(json.dumps(found.value(f"{HIVE}.declaration")))
 
     said = checked(rendered)
 
     assert said.returncode == 1
-    assert re.search(r"forge\.colour\s+Unknown key `colour`", said.stdout)
-
-
-def test_the_forges_token_is_handed_over_like_every_secret(nixos_eval: Evaluator) -> None:
-    forge = {"kind": "forgejo", "url": "http://127.0.0.1:3000", "tokenFile": "/run/secrets/forge"}
-
-    found = hive(nixos_eval, small(settings={"forge": forge}))
-
-    place = "/run/credentials/hyperhive.service/forge"
-    assert found.value(f"{HIVE}.declaration.forge.tokenFile") == place
-    service = found.unit("hyperhive.service").section("Service")
-    assert service.every("LoadCredential") == ["forge:/run/secrets/forge"]
+    assert re.search(r"later\s+Unknown key `later`", said.stdout)
 
 
 def test_settings_never_say_otherwise_than_an_option(nixos_eval: Evaluator) -> None:
-    settings = {"operator": {"forgeAccount": "op", "port": 8080}}
+    settings = {"operator": {"port": 8080}}
 
     found = hive(nixos_eval, small(operator={"port": 7700}, settings=settings))
 
@@ -287,7 +295,12 @@ def test_what_was_said_in_settings_before_it_had_an_option_still_counts(
     old = {
         "stateDir": "/srv/hive",
         "runDir": "/run/h",
-        "operator": {"port": 7702, "secretFile": "/run/secrets/op"},
+        "operator": {
+            "port": 7702,
+            "secretFile": "/run/secrets/op",
+            "webhook": {"urlFile": "/run/secrets/hook", "perMinute": 3},
+        },
+        "backups": {"keep": 3},
         "agents": small()["services"]["hyperhive"]["agents"],
     }
 
@@ -300,7 +313,9 @@ def test_what_was_said_in_settings_before_it_had_an_option_still_counts(
         "address": "127.0.0.1",
         "port": 7702,
         "secretFile": "/run/credentials/hyperhive.service/operator",
+        "webhook": {"urlFile": "/run/credentials/hyperhive.service/webhook", "perMinute": 3},
     }
+    assert declared["backups"] == {"keep": 3}
     assert set(declared["agents"]) == {"alice", "bob", "queen"}
     assert {one.split("`")[1].split("'")[0] for one in found.warnings} >= {
         f"{HIVE}.settings.stateDir",
@@ -360,11 +375,20 @@ def written_back(read: config.Hive) -> dict[str, Any]:
     return data
 
 
+NAMED: Final = {
+    "agents",
+    "agents.<name>.extraMcpServers",
+    "forge.orgs",
+    "forge.orgs.<name>.teams",
+}
+"""Tables whose keys are names."""
+
+
 def leaves(table: Mapping[str, Any], at: str = "") -> Iterator[str]:
     """Give the path of each value, with one name for all agents, MCP servers and so on."""
     for key, value in table.items():
         path = f"{at}{key}"
-        if path in {"agents", "agents.<name>.extraMcpServers"}:
+        if path in NAMED:
             for inner in value.values():
                 yield from leaves(inner, f"{path}.<name>.")
         elif isinstance(value, Mapping) and path.split(".")[-1] not in {

@@ -43,7 +43,8 @@ else
       virtualisation = lib.mkOption { type = lib.types.attrsOf lib.types.int; };
     };
     config._module.args.pkgs = lib.mkForce (pytestNixos.pkgs [
-      "coreutils" "curl" "git" "gnugrep" "gnused" "hello" "jq" "runtimeShell" "tea"
+      "coreutils" "curl" "forgejo-lts" "gawk" "git" "gnugrep" "gnused" "hello" "jq"
+      "runtimeShell" "tea"
     ]);
   }
 """

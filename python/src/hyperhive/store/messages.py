@@ -336,6 +336,20 @@ def drop(work: Writing, row: Row, actor: Actor) -> int:
     return _record_by_hand(work, EventKind.MESSAGE_DROPPED, row, actor)
 
 
+def withdraw(work: Writing, row: Row, actor: Actor) -> int:
+    """Take back a message that nobody has seen; return the event's ``seq``."""
+    reason = f"{rules.WITHDRAWN}{actor.name}"
+    work.execute(
+        update(tables.message)
+        .where(_m.id == row.id)
+        .values(state=MessageState.DROPPED.value, settled_at=work.now, reason=reason)
+    )
+    told = {"id": row.id, "from": row.sender, "to": row.recipient, "reason": reason}
+    return work.record(
+        EventKind.MESSAGE_WITHDRAWN, actor, told, agent=row.recipient, subject=row.id
+    )
+
+
 def drop_unsettled(work: Writing, agent: str, actor: Actor, limit: int) -> list[Row]:
     """Drop the oldest messages that an inbox still holds, at most ``limit``, and return them."""
     found: list[Row] = []
