@@ -304,3 +304,14 @@ async def test_a_program_that_no_model_answers_gets_no_credential(tmp_path: Path
     more = {"spawned": {"credentials": {"X": "/x"}}}
     hive = a_hive(tmp_path, tmp_path / "run", ("queen",), hive=more)
     assert agent_of(hive, "carol", SpawnedAgent()).credentials == {}
+
+
+async def test_the_manager_is_told_that_a_new_agent_has_not_said_hello(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hyperhive.services.spawning.HELLO_SECONDS", 0.0)
+    bench.spawning.awaits_hello = True
+    done = await bench.spawn()
+    assert done["result"]["ready"] is False
+    told = [each["body"] for each in await bench.desk.recv("queen", count=9)]
+    assert any("carol has not said hello yet" in body for body in told)
