@@ -14,10 +14,11 @@ from hyperhive.domain.agents import AgentState
 from hyperhive.domain.approvals import ApprovalKind
 from hyperhive.domain.instances import Crash
 from hyperhive.domain.paths import HivePaths
-from hyperhive.domain.ports import Inputs
+from hyperhive.domain.ports import Inputs, Systems
 from hyperhive.git.repositories import GitRepositories
 from hyperhive.nix.flakes import NoInputs
 from hyperhive.nix.parsing import NixParser
+from hyperhive.nix.systems import NoSystems
 from hyperhive.services.approvals import Approvals
 from hyperhive.services.carrying import Carrying
 from hyperhive.services.conditions import RecordedConditions
@@ -68,17 +69,23 @@ class Bench:
 
 @asynccontextmanager
 async def a_bench(
-    directory: Path, hive: Mapping[str, object] | None = None, inputs: Inputs | None = None
+    directory: Path,
+    hive: Mapping[str, object] | None = None,
+    inputs: Inputs | None = None,
+    systems: Systems | None = None,
 ) -> AsyncIterator[Bench]:
     """Wire the services as the server does; no boxes run."""
     async with a_desk(directory, hive=hive) as desk:
         kept = GitRepositories(HivePaths(directory, directory / "run"))
         approvals = Approvals(desk.store, desk.agents, desk.quotas)
-        spawning = Spawning(desk.store, desk.agents, approvals, kept)
+        built = systems or NoSystems()
+        spawning = Spawning(desk.store, desk.agents, approvals, kept, built)
         restarts = Restarts(desk.store, desk.agents, desk.sessions)
         trials = Trials(desk.store, desk.agents, restarts)
-        deploying = Deploying(desk.store, desk.agents, approvals, kept, trials, NixParser())
-        updating = UpdatingInputs(desk.store, desk.agents, approvals, inputs or NoInputs(), trials)
+        deploying = Deploying(desk.store, desk.agents, approvals, kept, trials, NixParser(), built)
+        updating = UpdatingInputs(
+            desk.store, desk.agents, approvals, inputs or NoInputs(), trials, built
+        )
         approvals.executors |= {
             ApprovalKind.SPAWN: spawning,
             ApprovalKind.CONFIG_CHANGE: deploying,

@@ -17,7 +17,6 @@ from hyperhive.domain.errors import (
     ForbiddenError,
     HiveError,
     NotFoundError,
-    UnavailableError,
 )
 from hyperhive.domain.paths import HivePaths
 from hyperhive.nix.parsing import NixParser
@@ -253,17 +252,6 @@ async def test_a_new_declaration_keeps_the_spawned_and_wins_over_one_of_its_name
 
 async def declare(bench: Bench, hive: Hive) -> None:
     await bench.desk.store.write(lambda work: bench.desk.agents.take(work, hive))
-
-
-@promise("N1")
-async def test_no_agent_is_spawned_where_its_system_would_have_to_be_built(bench: Bench) -> None:
-    hive = bench.desk.agents.declared
-    there = {"runtime": RuntimeKind.NIXOS_CONTAINER}
-    agents = {name: agent.model_copy(update=there) for name, agent in hive.agents.items()}
-    await declare(bench, hive.model_copy(update={"agents": agents}))
-
-    with pytest.raises(UnavailableError, match="NixOS container"):
-        await bench.spawning.request(QUEEN, "carol", "sings")
 
 
 @promise("N1")

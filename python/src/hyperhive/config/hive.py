@@ -289,12 +289,17 @@ class Manager(Table):
 
 
 class Spawned(Table):
-    """What agents that come at run time have of their own, and not of the manager."""
+    """What agents that come at run time have of their own, and what they are built from."""
 
     credentials: dict[FileName, SecretPath] = Field(
         default_factory=dict,
         description="Secrets of spawned agents by name, each the path of a file on the host. If "
         "empty, they use the manager's keys and tokens of a model, and no other secret of it.",
+    )
+    flake: HostPath | None = Field(
+        default=None,
+        description="A directory with the flake that their systems are built from, where they are "
+        "NixOS containers; the NixOS module sets it. Without it none can be spawned there.",
     )
 
 

@@ -78,10 +78,18 @@ def fault() -> str | None:
 async def git(
     repository: Path, *arguments: str, stdin: bytes = b"", output_max: int = OUTPUT_BYTES_MAX
 ) -> str:
-    """Run git on a bare repository of the hive's own and give what it wrote.
+    """Run git on a bare repository of the hive's own and give what it wrote, as text.
 
     Raises `GitError` with what git says, and what `run` raises.
     """
+    wrote = await git_bytes(repository, *arguments, stdin=stdin, output_max=output_max)
+    return wrote.decode(errors="replace")
+
+
+async def git_bytes(
+    repository: Path, *arguments: str, stdin: bytes = b"", output_max: int = OUTPUT_BYTES_MAX
+) -> bytes:
+    """Run git as `git` does, and give exactly what it wrote."""
     settings = [part for each in _SETTINGS for part in ("-c", each)]
     command = ("git", *settings, f"--git-dir={repository}", *arguments)
     what, bounds = f"git {arguments[0]}", Bounds(output=output_max)
@@ -91,7 +99,7 @@ async def git(
         raise GitError(error.detail, error.remedy) from None
     if ended.status != 0:
         raise GitError(_reason(arguments[0], ended.status, ended.said))
-    return ended.wrote.decode(errors="replace")
+    return ended.wrote
 
 
 def _reason(what: str, status: int, said: bytes) -> str:

@@ -1,4 +1,4 @@
-"""What the hive asks Nix: whether an expression can be read, and which inputs are the newest.
+"""What the hive asks Nix: whether an expression can be read, which inputs are the newest, a system.
 
-Neither builds nor runs anything, and both run as the server does, who is nobody special.
+All of it runs as the server does, who is nobody special, and nothing that is built is run.
 """

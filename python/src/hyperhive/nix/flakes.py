@@ -35,11 +35,18 @@ _PASSED: Final = (
     "no_proxy",
 )
 """How the host reaches its Nix and the network."""
+FEATURES: Final = ("--extra-experimental-features", "nix-command flakes")
 NO_FLAKE: Final = "There are no inputs to update: no agent of this hive is built from a flake."
 REMEDY: Final = (
     "Declared agents follow the host's configuration: update its flake and switch. `rebuild` makes "
     "a box anew from what is configured now."
 )
+
+
+def environment(room: Path) -> dict[str, str]:
+    """Give the variables with which Nix runs; what it keeps for itself goes into ``room``."""
+    passed = {name: os.environ[name] for name in _PASSED if name in os.environ}
+    return {"LC_ALL": "C.UTF-8", "NO_COLOR": "1", "HOME": str(room), **passed}
 
 
 class NoInputs:
@@ -94,11 +101,8 @@ class FlakeInputs:
             symlinks=True,
             ignore=shutil.ignore_patterns(LOCK),
         )
-        features = ("--extra-experimental-features", "nix-command flakes")
-        command = ("nix", *features, *self._options, "flake", "lock", f"path:{copy}")
-        passed = {name: os.environ[name] for name in _PASSED if name in os.environ}
-        environment = {"LC_ALL": "C.UTF-8", "NO_COLOR": "1", "HOME": str(room), **passed}
-        ended = await run(command, "nix flake lock", environment=environment, bounds=_BOUNDS)
+        command = ("nix", *FEATURES, *self._options, "flake", "lock", f"path:{copy}")
+        ended = await run(command, "nix flake lock", environment=environment(room), bounds=_BOUNDS)
         if ended.status != 0:
             words = said(ended.said, ended.status)
             raise UnavailableError(f"The newest inputs cannot be found: {words}.", "Try it later.")
@@ -122,9 +126,14 @@ class FlakeInputs:
         return lock.read_text(encoding="utf-8")
 
     def _write(self, lock: str) -> None:
-        fresh = self._directory / f".{LOCK}.new"
-        with fresh.open("w", encoding="utf-8") as file:
-            file.write(lock)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(self._directory / LOCK)
+        write_lock(self._directory, lock)
+
+
+def write_lock(directory: Path, lock: str) -> None:
+    """Put a lock beside a flake, whole or not at all."""
+    fresh = directory / f".{LOCK}.new"
+    with fresh.open("w", encoding="utf-8") as file:
+        file.write(lock)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(directory / LOCK)

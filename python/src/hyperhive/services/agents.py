@@ -26,6 +26,8 @@ class Agents:
         """The declaration alone; ``hive`` has the spawned agents, too."""
         self.hive = hive
         self.roster = roster_of(hive)
+        self.revisions: Mapping[str, str] = {}
+        """The commit that each spawned agent runs from, unless a declared one bears its name."""
         self._spawned: dict[str, SpawnedAgent] = {}
 
     def whole(self, declared: Hive) -> Hive:
@@ -65,10 +67,13 @@ class Agents:
             told = {"limits": limits_of(declared)}
             work.record(EventKind.HIVE_CHANGED, SYSTEM, told)
         states = {row.name: AgentState(row.state) for row in rows.all_present(work)}
+        revisions = {
+            name: row.revision for name, row in standing.items() if name not in declared.agents
+        }
 
         def remember() -> None:
             self.declared, self.hive, self.roster = declared, hive, roster_of(hive)
-            self._spawned = settings
+            self._spawned, self.revisions = settings, revisions
             self._states = states
 
         work.then(remember)

@@ -25,7 +25,7 @@ from hyperhive.domain.errors import (
     NotFoundError,
     UnavailableError,
 )
-from hyperhive.domain.ports import NixReader, Repositories
+from hyperhive.domain.ports import NixReader, Repositories, Systems
 from hyperhive.services.agents import Agents
 from hyperhive.services.approvals import Approvals
 from hyperhive.services.spawning import require_authority
@@ -52,6 +52,7 @@ class Deploying:
         kept: Repositories,
         trials: Trials,
         nix: NixReader,
+        systems: Systems,
     ) -> None:
         self._store = store
         self._agents = agents
@@ -59,6 +60,7 @@ class Deploying:
         self._kept = kept
         self._trials = trials
         self._nix = nix
+        self._systems = systems
         self._told: set[int] = set()
         self._one_at_a_time: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         """Held while a change of an agent is tried: nobody puts back what is there meanwhile."""
@@ -134,6 +136,7 @@ class Deploying:
         async with self._one_at_a_time[name]:
             try:
                 settings = await self._fitting(name, commit)
+                await self._systems.build(name, commit)
 
                 def change(work: Writing) -> None:
                     self.refuse(work, again)
@@ -143,6 +146,7 @@ class Deploying:
                 await self._require_up(name, trial)
                 subject = f"Deploy {commit[:12]} to {name} (approval {approved.id})"
                 revision = await self._kept.deploy(name, commit, approved.id, subject)
+                await self._systems.build(name, revision)
             except Exception as error:
                 await self._put_back(name)
                 said = str(error) if isinstance(error, HiveError) else _UNEXPECTED
@@ -278,6 +282,7 @@ class Deploying:
         if found == row.revision:
             raise ConflictError(f"{found[:12]} is what {name} runs already.")
         settings = await self._fitting(name, found)
+        await self._systems.build(name, found)
         reason = f"an earlier configuration is deployed again ({found[:12]})"
 
         def job(work: Writing) -> Trial:
@@ -300,6 +305,7 @@ class Deploying:
             await self._require_up(name, trial)
             subject = f"Deploy {revision[:12]} to {name} again"
             new = await self._kept.deploy(name, revision, None, subject)
+            await self._systems.build(name, new)
 
             def done(work: Writing) -> None:
                 self._set(work, name, settings, new)

@@ -16,7 +16,7 @@ from hyperhive.domain.actors import Actor
 from hyperhive.domain.approvals import ApprovalKind, ApprovalState, Approved, Proposal
 from hyperhive.domain.errors import ConflictError, UnavailableError
 from hyperhive.domain.inputs import changes, difference
-from hyperhive.domain.ports import Inputs
+from hyperhive.domain.ports import Inputs, Systems
 from hyperhive.services.agents import Agents
 from hyperhive.services.approvals import Approvals
 from hyperhive.services.spawning import require_authority
@@ -31,13 +31,20 @@ class UpdatingInputs:
     """Asks for newer inputs, and is the executor of ``input_update``."""
 
     def __init__(
-        self, store: Store, agents: Agents, approvals: Approvals, inputs: Inputs, trials: Trials
+        self,
+        store: Store,
+        agents: Agents,
+        approvals: Approvals,
+        inputs: Inputs,
+        trials: Trials,
+        systems: Systems,
     ) -> None:
         self._store = store
         self._agents = agents
         self._approvals = approvals
         self._inputs = inputs
         self._trials = trials
+        self._systems = systems
         self._looking = asyncio.Lock()
 
     async def request(self, actor: Actor, *, key: str | None = None) -> dict[str, Any]:
@@ -69,9 +76,12 @@ class UpdatingInputs:
                 "The inputs have changed since this was proposed.",
                 "Ask for it again, so that the difference to what is in place is shown.",
             )
-        names = await self._store.read(_names)
+        names, lock = await self._store.read(_names), str(approved.payload["lock"])
+        # Before anything changes: a lock with which one cannot be built is refused by that.
+        for name, commit in tuple(self._agents.revisions.items()):
+            await self._systems.build(name, commit, lock=lock)
         reason = f"its inputs are updated (approval {approved.id})"
-        await self._inputs.place(str(approved.payload["lock"]))
+        await self._inputs.place(lock)
         try:
             trial = await self._trials.begin(names, reason, _nothing)
             failed = await self._trials.failures(trial)
