@@ -202,6 +202,19 @@ async def test_a_change_cut_short_is_settled_by_its_tags_and_never_run_again(
 
 
 @promise("N7")
+async def test_a_tag_of_before_a_restored_backup_does_not_make_another_change_done(
+    bench: Bench,
+) -> None:
+    await bench.spawn()
+    asked = await bench.deploying.request(QUEEN, "carol", await bench.propose(description="hums"))
+    row = await bench.desk.store.read(lambda asking: approval_rows.find(asking, asked["id"]))
+    assert row is not None
+    await bench.kept.tag("carol", f"deployed/{asked['id']}", await bench.kept.main("carol"))
+
+    assert await bench.deploying.settle(approval_rows.approved(row)) is None
+
+
+@promise("N7")
 async def test_a_spawn_cut_short_before_its_row_leaves_nothing(bench: Bench) -> None:
     asked = await bench.spawning.request(QUEEN, "carol", "sings")
     number = asked["id"]
