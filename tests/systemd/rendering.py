@@ -232,18 +232,14 @@ def _install_python(root: Path) -> None:
     """Make an environment as nixpkgs does: its Python finds the packages, whoever starts it."""
     place = root / _PYTHON
     packages = place / f"lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
-    packages.parent.mkdir(parents=True)
-    shutil.copytree(installing.packages(), packages, copy_function=_linked)
-    _write(place / "pyvenv.cfg", "home = /usr/bin\ninclude-system-site-packages = false\n")
+    packages.mkdir(parents=True)
+    # What hyperhive needs is where Debian's own Python looks; see `machines`.
+    _write(place / "pyvenv.cfg", "home = /usr/bin\ninclude-system-site-packages = true\n")
     _link(place / "bin/python3", "/usr/bin/python3")
     package = Path(hyperhive.__file__).parent
     # What other tests compile meanwhile comes and goes.
     shutil.copytree(package, packages / "hyperhive", ignore=shutil.ignore_patterns("__pycache__"))
     installing.compile_all(packages / "hyperhive")
-
-
-def _linked(source: str, target: str) -> None:
-    Path(target).hardlink_to(source)
 
 
 def _stand_in(root: Path, path: str) -> None:
