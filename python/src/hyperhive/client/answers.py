@@ -267,6 +267,7 @@ class Snapshot(TypedDict):
     at: float
     hive: HiveFacts
     agents: list[AgentSummary]
+    plan: list["Action"]
     messages: list[MessageSummary]
     dead: list[MessageSummary]
     questions: list["Question"]
