@@ -23,8 +23,11 @@ PACKAGES: Final = (
     "dbus",
     "git",
     "iproute2",
+    # Nix needs it by another name, which debootstrap does not look for.
+    "libdbi-perl",
     "libnss-systemd",
     "libpam-systemd",
+    "nix-bin",
     "polkitd",
     "procps",
     "python3",
@@ -71,6 +74,8 @@ def debian() -> Path:
                 stderr=subprocess.STDOUT,
                 text=True,
                 check=False,
+                # What is half written is thrown away anyway: nothing has to be on the disk.
+                env={**os.environ, "DPKG_FORCE": "unsafe-io"},
             )
             if done.returncode != 0:
                 raise OSError(f"debootstrap failed:\n{done.stdout[-2000:]}")
