@@ -216,6 +216,28 @@ let
       '')
     ];
 
+  mayBuild = config.nix.settings.allowed-users or [ "*" ];
+
+  ofSpawned = optionals cfg.spawned.isPossible [
+    (failsIf (!config.nix.enable) ''
+      The server has the host's Nix build the systems of spawned agents, and there is none. Set nix.enable = true, or
+      ${option "spawned.enable"} = false.
+    '')
+    (failsIf
+      (
+        lib.intersectLists mayBuild [
+          "*"
+          "hyperhive"
+          "@hyperhive"
+        ] == [ ]
+      )
+      ''
+        The server has Nix build the systems of spawned agents, and may not ask it. Add "hyperhive" to
+        nix.settings.allowed-users, or set ${option "spawned.enable"} = false.
+      ''
+    )
+  ];
+
   # Neither maps users of a mount, and a database in WAL mode must not lie on a network.
   remote = [
     "9p"
@@ -226,15 +248,27 @@ let
     "virtiofs"
   ];
   mounted = config.fileSystems.${state} or null;
+
+  # The file system that holds it: the deepest of those that are mounted above it.
+  above = filter (place: place == "/" || place == state || hasPrefix "${place}/" state) (
+    attrNames config.fileSystems
+  );
+  deepest = lib.foldl' (
+    one: other: if lib.stringLength other > lib.stringLength one then other else one
+  ) "" above;
+  fsType = if above == [ ] then "auto" else config.fileSystems.${deepest}.fsType;
+
   ofStorage =
-    optionals (mounted != null) [
-      (failsIf (!elem "nosuid" mounted.options) ''
+    optional (mounted != null) (
+      failsIf (!elem "nosuid" mounted.options) ''
         ${state} is a file system of its own that honours setuid, and agents write there. Add "nosuid" to
         fileSystems.${builtins.toJSON state}.options.
-      '')
-      (failsIf (elem mounted.fsType remote || hasPrefix "fuse" mounted.fsType) ''
-        ${state} is on a file system of the type ${mounted.fsType}, which can neither map users nor hold the database.
-        Set ${option "stateDir"} to a directory on a local one.
+      ''
+    )
+    ++ [
+      (failsIf (elem fsType remote || hasPrefix "fuse" fsType) ''
+        ${state} is on a file system of the type ${fsType}, which can neither map users nor hold the database. Set
+        ${option "stateDir"} to a directory on a local one.
       '')
     ]
     ++
@@ -279,6 +313,7 @@ in
       ofHive
       ++ ofUsers
       ++ ofNetwork
+      ++ ofSpawned
       ++ ofStorage
       ++ concatLists (
         mapAttrsToList (

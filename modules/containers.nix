@@ -63,29 +63,18 @@ let
       };
     };
 
-  limits =
-    held:
-    optionalAttrs (held.memory != null) { MemoryMax = held.memory; }
-    # Whole percents, and never none.
-    // optionalAttrs (held.cpu != null) {
-      CPUQuota = "${toString (lib.max 1 (builtins.floor (held.cpu * 100)))}%";
-    }
-    // optionalAttrs (held.tasks != null) { TasksMax = held.tasks; };
-
-  unit = name: agent: {
-    restartIfChanged = false;
-    unitConfig.RequiresMountsFor = [
-      (toString cfg.stateDir)
-      (toString cfg.runDir)
-    ];
-    serviceConfig = {
-      # A crash is the server's to count: its back-off ends in a stop that the operator sees.
-      Restart = mkForce "no";
-      # The harness inside has 30 seconds; what then still runs is killed.
-      TimeoutStopSec = 60;
-    }
-    // limits agent.limits;
-  };
+  unit =
+    name: agent:
+    let
+      common = import ./unit.nix { inherit lib; } cfg agent.limits;
+    in
+    {
+      restartIfChanged = false;
+      inherit (common) unitConfig;
+      serviceConfig = common.serviceConfig // {
+        Restart = mkForce common.serviceConfig.Restart;
+      };
+    };
 in
 {
   config = mkIf cfg.enable {

@@ -11,6 +11,7 @@
     ./polkit.nix
     ./renamed.nix
     ./service.nix
+    ./spawned.nix
     ./storage.nix
   ];
 }

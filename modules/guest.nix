@@ -163,6 +163,7 @@ in
           "/tmp"
         ]
         ++ map (bind: toString bind.mountPoint) (lib.filter (bind: !bind.isReadOnly) agent.binds)
+        ++ optional isManager "/configs"
         ++ lib.optionals (isManager && cfg.manager.stateAccess == "read-write") (
           map (other: "/agents/${other}/state") (lib.attrNames cfg.agents)
         );

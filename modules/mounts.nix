@@ -21,11 +21,23 @@ let
     [
       (readOnly "${state}/agents" "/agents")
       (readOnly "${state}/applied" "/applied")
+      # The repositories that it proposes changes in. Below it everything is the manager's to exchange,
+      # so nothing in there is ever mounted into another container.
+      (writable "${state}/configs" "/configs")
     ]
     ++ optionals (cfg.manager.stateAccess == "read-write") (
       map (other: writable "${state}/agents/${other}/state" "/agents/${other}/state") (
         lib.remove name (attrNames cfg.agents)
       )
+    );
+
+  ofDriver =
+    name: agent:
+    optional (agent.credentials != { }) (
+      readOnly "${run}/credentials/${name}" "/run/hyperhive/credentials"
+    )
+    ++ optional (agent.driver.script != null && !isInStore agent.driver.script) (
+      readOnly "${agent.driver.script}" "${agent.driver.script}"
     );
 
   isInStore = path: lib.hasPrefix "${builtins.storeDir}/" "${path}";
@@ -39,20 +51,19 @@ rec {
     (readOnly "${run}/agents/${name}" "/run/hyperhive")
   ];
 
-  # The manager proposes what is in there; the agent itself only reads it.
+  # `pattern` is an agent with the credentials and the script that it has. What it runs from lies in its
+  # system: the repository of the same content is the manager's to exchange.
   ofSpawned =
-    name: ofEveryone name ++ [ (readOnly "${state}/agents/${name}/config" "/agents/${name}/config") ];
+    name: system: pattern:
+    ofEveryone name
+    ++ [ (readOnly "${system}/etc/hyperhive/configuration" "/agents/${name}/config") ]
+    ++ ofDriver name pattern;
 
   ofDeclared =
     name: agent:
     optionals (agent.role == "manager") (ofManager name)
     ++ ofEveryone name
-    ++ optional (agent.credentials != { }) (
-      readOnly "${run}/credentials/${name}" "/run/hyperhive/credentials"
-    )
-    ++ optional (agent.driver.script != null && !isInStore agent.driver.script) (
-      readOnly "${agent.driver.script}" "${agent.driver.script}"
-    )
+    ++ ofDriver name agent
     ++ map (
       found: bind found.isReadOnly (toString found.hostPath) (toString found.mountPoint)
     ) agent.binds;

@@ -187,6 +187,18 @@ in
           of them.
         '';
 
+    spawned.credentials = mkOption {
+      type = types.attrsOf secretFile;
+      default = { };
+      example = {
+        ANTHROPIC_API_KEY = "/run/secrets/spawned-anthropic";
+      };
+      description = ''
+        Secrets of the agents that come at run time, by name, each the path of a file on the host. If empty, they use the
+        manager's keys and tokens of a model, and no other secret of it. Never a login that a program renews by itself.
+      '';
+    };
+
     network = {
       subnet = mkOption {
         type = types.str;

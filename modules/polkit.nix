@@ -7,9 +7,15 @@
 # assertions.nix sees to the template that is not ours.
 { config, lib, ... }:
 let
-  inherit (lib) mkIf;
+  inherit (lib) mkIf optionalString;
 
   cfg = config.services.hyperhive;
+
+  # Only where the template is there.
+  deployment = optionalString cfg.spawned.isPossible ''
+    if (/^hyperhive-deploy@[a-z][a-z0-9-]*\.service$/.test(unit)) {
+          return verb === "start" ? polkit.Result.YES : polkit.Result.NO;
+        }'';
 in
 {
   config = mkIf cfg.enable {
@@ -27,9 +33,7 @@ in
         if (/^container@h-[a-z0-9-]+\.service$/.test(unit)) {
           return ["start", "stop", "restart"].indexOf(verb) >= 0 ? polkit.Result.YES : polkit.Result.NO;
         }
-        if (/^hyperhive-deploy@[a-z][a-z0-9-]*\.service$/.test(unit)) {
-          return verb === "start" ? polkit.Result.YES : polkit.Result.NO;
-        }
+        ${deployment}
         return polkit.Result.NO;
       });
     '';

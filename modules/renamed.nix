@@ -22,6 +22,7 @@ let
   moved =
     map same [
       [ "agents" ]
+      [ "backups" ]
       [ "forge" ]
       [ "limits" ]
       [ "manager" ]
@@ -46,6 +47,10 @@ let
       [
         "operator"
         "port"
+      ]
+      [
+        "operator"
+        "webhook"
       ]
     ]
     ++ [

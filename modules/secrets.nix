@@ -29,6 +29,11 @@ let
       id = "forge";
       path = cfg.forge.tokenFile;
     }
+    # No agent's name is that long.
+    ++ mapAttrsToList (credential: path: {
+      id = "spawned-agents.${credential}";
+      inherit path;
+    }) cfg.spawned.credentials
     ++ concatLists (
       mapAttrsToList (
         name: agent:

@@ -133,6 +133,12 @@ let
             };
       };
       agents = mapAttrs (agent place) cfg.agents;
+      spawned = {
+        flake = if cfg.spawned.isPossible then "/etc/hyperhive/spawned" else null;
+        credentials = mapAttrs (
+          credential: path: place "spawned-agents.${credential}" path
+        ) cfg.spawned.credentials;
+      };
       forge = forge place;
     };
 

@@ -50,6 +50,7 @@ in
       ${state} = directory "0750";
       "${state}/agents" = directory "0750";
       "${state}/applied" = directory "0750";
+      "${state}/configs" = directory "0750";
       "${state}/docs" = directory "0750";
       "${state}/homes" = directory "0750";
       "${state}/shared" = directory "2770";

@@ -23,8 +23,11 @@ BARS = {
     "P4": "p4_all_to_all",
     "P5": "p5_reminders",
     "P6": "p6_backlog",
+    "P7": "p7_page",
+    "PAGE": "following",
     "P8": "p8_starts",
     "P9": "p9_memory",
+    "P11": "p11_dashboards",
     "P12": "p12_idle",
     "STARTS": "starts",
     "FORGE": "forge",
@@ -38,7 +41,10 @@ def main() -> int:
     given = _arguments()
     where = Path(given.directory or tempfile.gettempdir()).resolve()
     described = machine(where)
-    print("  ".join(f"{key}: {value}" for key, value in described.items()), file=sys.stderr)
+    print(
+        "  ".join(f"{key}: {value}" for key, value in described.items()),
+        file=sys.stderr,
+    )
     idle = given.idle_seconds if given.idle_seconds is not None else (2 if given.small else 60)
     scale = Scale(given.small, idle)
     found: list[Figure] = []

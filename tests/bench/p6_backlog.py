@@ -10,16 +10,13 @@ import asyncio
 import time
 from pathlib import Path
 
-from hyperhive import config
-from hyperhive.bootstrap import running
-from hyperhive.domain import actors
 from tests.bench.hives import MANAGER, Declared, declared, served, worker
+from tests.bench.inboxes import fill
 from tests.bench.measure import Figure, Scale, milliseconds, undisturbed
 from tests.bench.wires import Wire, tool_call
 
 DEEP = 100_000
 SHALLOW = 10
-CALLERS = 250
 BODY = "x" * 200
 
 
@@ -27,8 +24,8 @@ def figures(scale: Scale, where: Path) -> list[Figure]:
     """Measure."""
     depth = scale.pick(DEEP, 1_000)
     with declared(2, where) as deep, declared(2, where) as shallow:
-        asyncio.run(_fill(deep, depth))
-        asyncio.run(_fill(shallow, SHALLOW))
+        asyncio.run(fill(deep, depth, [worker(1)]))
+        asyncio.run(fill(shallow, SHALLOW, [worker(1)]))
         with served(deep), served(shallow):
             full, few = asyncio.run(_alternate(deep, shallow, scale.pick(2000, 50)))
     return [
@@ -44,17 +41,6 @@ def figures(scale: Scale, where: Path) -> list[Figure]:
     ]
 
 
-async def _fill(hive: Declared, count: int) -> None:
-    left = iter(range(count))
-    async with running(config.load(hive.path), with_agents=False) as run:
-
-        async def caller() -> None:
-            for _ in left:
-                await run.messages.send(actors.agent(MANAGER), worker(1), BODY)
-
-        await asyncio.gather(*(caller() for _ in range(CALLERS)))
-
-
 async def _alternate(
     deep: Declared, shallow: Declared, rounds: int
 ) -> tuple[list[float], list[float]]:
@@ -62,7 +48,11 @@ async def _alternate(
     recv = tool_call("recv", {})
     send = tool_call("send", {"to": worker(1), "body": BODY})
     wires = [
-        (await Wire.open(hive.socket(worker(1))), await Wire.open(hive.socket(MANAGER)), into)
+        (
+            await Wire.open(hive.socket(worker(1))),
+            await Wire.open(hive.socket(MANAGER)),
+            into,
+        )
         for hive, into in zip((deep, shallow), times, strict=True)
     ]
     with undisturbed():

@@ -4,7 +4,6 @@ The browser lives as long as this package's tests and no longer: Playwright's sy
 keeps an event loop running in the thread, in which asynchronous tests elsewhere could not run.
 """
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -15,20 +14,14 @@ from playwright.sync_api import (
     ConsoleMessage,
     Page,
     expect,
-    sync_playwright,
 )
 
+from tests.browser.chromium import NoChromiumError, chromium
 from tests.browser.fake_hive import FakeHive
 from tests.browser.hive_model import HiveModel
 
-ARGUMENTS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
+FAILED_REQUEST = "Failed to load resource"
+"""What Chromium says of every request that was refused, however well that was handled."""
 
 PATIENCE_MS = 20_000
 """How long a condition may take to come true on a machine that does much else meanwhile."""
@@ -37,14 +30,12 @@ PATIENCE_MS = 20_000
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """Run a headless Chromium of the machine's own."""
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
-    if path is None:
-        pytest.skip("Chromium is not installed on this machine")
     expect.set_options(timeout=PATIENCE_MS)
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
-        yield running
-        running.close()
+    try:
+        with chromium() as running:
+            yield running
+    except NoChromiumError as reason:
+        pytest.skip(str(reason))
 
 
 @pytest.fixture

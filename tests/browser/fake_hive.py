@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from hyperhive.surfaces.dashboard import INDEX, LOGIN, STATIC
 from hyperhive.surfaces.http.gate import CONTENT_SECURITY_POLICY
-from tests.browser.hive_model import HiveModel, Json
+from tests.browser.hive_model import OPERATOR, HiveModel, Json
 
 CSRF: Final = "a-token-for-the-page"
 SECRET: Final = "correct horse"
@@ -42,6 +42,8 @@ class Trouble:
 
     streams_refused: bool = False
     logged_out: bool = False
+    held_up: bool = False
+    """Whether what is sent comes only when it is at its end, as behind a proxy that waits."""
     refusals: dict[str, tuple[int, Json]] = field(default_factory=dict)
     """By path: the status and problem that every request to it gets."""
 
@@ -56,7 +58,6 @@ class FakeHive:
         self.streams = 0
         """Streams that are open now; changes are notified through the model's condition."""
         self.generation = 0
-        self.threads: list[Json] = []
         self.audit: list[Json] = []
         self.figures: Json = {"since": 0.0, "step_seconds": 1800.0, "agents": {}}
         handler = type("BoundHandler", (_Handler,), {"hive": self})
@@ -106,6 +107,7 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     hive: FakeHive
+    _held: bytes | None = None
     protocol_version = "HTTP/1.1"
 
     def log_message(self, *args: object) -> None:
@@ -152,8 +154,14 @@ class _Handler(BaseHTTPRequestHandler):
                 self._json(200, {"quotas": {"messages": {"limit": 120, "used": 3}}})
             case ["api", "agents", name, "logs"] if name in model.agents:
                 self._json(200, {"lines": ["first", "last"]})
+            case ["api", "agents", name, "deployments"] if name in model.agents:
+                self._json(200, {"deployments": model.deployments})
+            case ["api", "forge"]:
+                self._json(200, {"forge": model.forge, "accounts": sorted(model.agents)})
+            case ["api", "forge", "repositories"]:
+                self._json(200, {"repositories": model.repositories})
             case ["api", "threads"]:
-                self._json(200, {"threads": self.hive.threads})
+                self._json(200, model.threads(query["agent"]))
             case ["api", "turns", turn, "stream"]:
                 self._transcript(int(turn), int(query["after"]))
             case ["api", "turns", turn, "events"]:
@@ -172,7 +180,7 @@ class _Handler(BaseHTTPRequestHandler):
             case ["api", "audit"]:
                 self._json(200, {"entries": self.hive.audit, "more": False})
             case ["dashboard", "stream"]:
-                self._stream(int(query["after"]), query["epoch"])
+                self._stream(int(query["after"]), query["epoch"], once="once" in query)
             case _:
                 self._problem(404, {"detail": "There is no such thing.", "code": "not_found"})
 
@@ -243,8 +251,8 @@ class _Handler(BaseHTTPRequestHandler):
             case ["api", "reminders", ident, ("cancel" | "retry") as verb]:
                 model.move_reminder(int(ident), "cancelled" if verb == "cancel" else "pending")
                 self._done(None, verb)
-            case ["api", "threads", _, _, "cancel"]:
-                self.hive.threads.clear()
+            case ["api", "threads", kind, ident, "cancel"]:
+                self._withdraw(kind, int(ident))
                 self._done(None, "cancel")
             case ["api", "agents", name, verb] if name in model.agents:
                 self._agent(name, verb, body)
@@ -257,8 +265,36 @@ class _Handler(BaseHTTPRequestHandler):
             case ["api", "tombstones", name, "purge"] if name in model.tombstones:
                 model.purge(name)
                 self._done(name, "purge")
+            case ["api", "tombstones", name, "revive"] if name in model.tombstones:
+                model.add_agent(name, declared=False)
+                self._done(name, "revive")
+            case ["api", "spawn"]:
+                model.propose(OPERATOR, f"Spawn {body['name']}", kind="spawn", shown=body)
+                self._done(body["name"], "spawn")
+            case ["api", "hive", "update-inputs"]:
+                model.propose(OPERATOR, "Update the inputs", kind="input_update")
+                self._done(None, "update-inputs")
+            case ["api", "forge", "accounts", name, "rotate"] if name in model.agents:
+                self._done(name, "rotate")
+            case ["api", "apply"]:
+                self._done(None, "apply")
+            case ["api", "backup"]:
+                self._json(200, {"path": "state/backups/1.db", "bytes": 4096, "seq": model.seq})
+            case ["logout"]:
+                self.hive.trouble.logged_out = True
+                self._json(200, {})
             case _:
                 self._problem(404, {"detail": "There is no such thing.", "code": "not_found"})
+
+    def _withdraw(self, kind: str, ident: int) -> None:
+        model = self.hive.model
+        match kind:
+            case "approval":
+                model.decide(ident, "cancelled")
+            case "question":
+                model.close_question(ident, "cancelled")
+            case "reminder":
+                model.move_reminder(ident, "cancelled")
 
     def _agent(self, name: str, verb: str, body: Json) -> None:
         """Do to an agent what is recorded at once; what follows from it is the test's to tell."""
@@ -278,6 +314,8 @@ class _Handler(BaseHTTPRequestHandler):
                 model.remove_agent(name)
             case "cancel-turn" | "compact" | "new-session":
                 pass
+            case "redeploy":
+                model.redeploy(body["revision"])
             case _:
                 self._problem(404, {"detail": "There is no such thing.", "code": "not_found"})
                 return
@@ -366,15 +404,16 @@ class _Handler(BaseHTTPRequestHandler):
             return False
         return True
 
-    def _stream(self, after: int, epoch: str) -> None:
+    def _stream(self, after: int, epoch: str, *, once: bool) -> None:
         hive, model = self.hive, self.hive.model
+        self._held = b"" if hive.trouble.held_up else None
         self._begin_stream()
         with model.changed:
             generation = hive.generation
             hive.streams += 1
             model.changed.notify_all()
         try:
-            self._say("hello", {"epoch": model.epoch, "seq": model.seq})
+            self._say("hello", {"epoch": model.epoch, "seq": model.seq, "at": model.clock()})
             if epoch != model.epoch or after < model.trimmed_to:
                 self._say("reset", {"reason": "epoch" if epoch != model.epoch else "trimmed"})
                 return
@@ -383,6 +422,9 @@ class _Handler(BaseHTTPRequestHandler):
                 for event in fresh:
                     self._say("event", event, f"{model.epoch}:{event['seq']}")
                     after = event["seq"]
+                if once:
+                    self._let_go()
+                    return
         except (BrokenPipeError, ConnectionResetError):
             return
         finally:
@@ -400,8 +442,16 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _say(self, kind: str, data: Json, ident: str = "") -> None:
         head = f"id: {ident}\n" if ident else ""
-        self.wfile.write(f"{head}event: {kind}\ndata: {json.dumps(data)}\n\n".encode())
+        piece = f"{head}event: {kind}\ndata: {json.dumps(data)}\n\n".encode()
+        if self._held is not None:
+            self._held += piece
+            return
+        self.wfile.write(piece)
         self.wfile.flush()
+
+    def _let_go(self) -> None:
+        if self._held is not None:
+            self.wfile.write(self._held)
 
     def _file(self, path: Path) -> None:
         if not path.is_file():

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Final
 
 OPERATOR: Final = "operator"
@@ -21,6 +22,7 @@ class HiveModel:
     """The rows of a hive. ``window`` is how many messages a snapshot holds."""
 
     name: str = "meadow"
+    version: str = "0.1.0"
     clock: Callable[[], float] = time.time
     window: int = 200
     epoch: str = "e1"
@@ -31,6 +33,7 @@ class HiveModel:
     pauses: list[Json] = field(default_factory=list)
     rollout: Json | None = None
     spent: float = 0.0
+    limits: Json = field(default_factory=lambda: {"agents": 50, "spend_per_day_usd": None})
     events: list[Json] = field(default_factory=list)
     questions: dict[int, Json] = field(default_factory=dict)
     approvals: dict[int, Json] = field(default_factory=dict)
@@ -38,6 +41,8 @@ class HiveModel:
     reminders: dict[int, Json] = field(default_factory=dict)
     forge: Json | None = None
     pulls: dict[int, Json] = field(default_factory=dict)
+    repositories: list[Json] = field(default_factory=list)
+    deployments: list[Json] = field(default_factory=list)
     turn_rows: dict[int, Json] = field(default_factory=dict)
     lines: dict[int, list[Json]] = field(default_factory=dict)
     trimmed_to: int = 0
@@ -65,11 +70,12 @@ class HiveModel:
                 "at": self.clock(),
                 "hive": {
                     "name": self.name,
-                    "version": "0.1.0",
+                    "version": self.version,
                     "started_at": self.started_at,
                     "pauses": list(self.pauses),
                     "rollout": self.rollout,
                     "spent_today_usd": self.spent,
+                    "limits": dict(self.limits),
                 },
                 "agents": [self.agent(name) for name in self.agents],
                 "messages": rows[-self.window :],
@@ -82,7 +88,8 @@ class HiveModel:
                 "questions": open_and_closed(self.questions),
                 "approvals": open_and_closed(self.approvals),
                 "reminders": self.reminding(),
-                "forge": self.forge and {**self.forge, "pull_requests": list(self.pulls.values())},
+                "forge": self.forge
+                and {**self.forge, "pull_requests": open_and_closed(self.pulls)},
             }
 
     def agent(self, name: str) -> Json:
@@ -115,6 +122,60 @@ class HiveModel:
                 mine[row["state"]] += 1
         held = [r for r in self.reminders.values() if r["state"] in ("pending", "failed")]
         return {"counts": counts, "rows": [dict(row) for row in held]}
+
+    def threads(self, agent: str) -> Json:
+        """List what hangs on an agent."""
+        with self.changed:
+            found = [*self._asked(agent), *self._sent(agent), *self._opened(agent)]
+            found += [
+                thread("approval", row, f"{row['kind']}, {row['state']}: {row['title']}", OPERATOR)
+                for row in self.approvals.values()
+                if row["requester"] == agent and row["closed_at"] is None
+            ]
+            found += [
+                thread(
+                    "reminder", row, f"{row['state']}, due {utc(row['due_at'])}: {row['preview']}"
+                )
+                for row in self.reminders.values()
+                if row["agent"] == agent and row["closed_at"] is None
+            ]
+            return {"threads": found, "more": [], "seq": self.seq}
+
+    def _asked(self, agent: str) -> list[Json]:
+        rows = [row for row in self.questions.values() if row["state"] == "open"]
+        owed = [row for row in rows if row["target"] == agent]
+        asked = [row for row in rows if row["asker"] == agent and row["target"] != agent]
+        return [
+            *(thread("question", r, f"owes an answer: {r['question']}", r["asker"]) for r in owed),
+            *(
+                thread("question", r, f"waits for an answer: {r['question']}", r["target"])
+                for r in asked
+            ),
+        ]
+
+    def _sent(self, agent: str) -> list[Json]:
+        leads = {"queued": "not yet taken up", "dead": "dead"}
+        return [
+            thread("message", row, f"{leads[row['state']]}: {row['body']}", row["to"])
+            for row in self.messages.values()
+            if row["from"] == agent and row["state"] in leads
+        ]
+
+    def _opened(self, agent: str) -> list[Json]:
+        found = []
+        for row in self.pulls.values():
+            where = f"{row['repository']}#{row['number']}"
+            if row["state"] != "open":
+                continue
+            if row["author"] == agent:
+                text, other = "your pull request", ", ".join(row["reviewers"]) or None
+            elif agent in row["reviewers"]:
+                text, other = "to be reviewed by you", row["author"]
+            else:
+                continue
+            shown = thread("pull_request", row, f"{where}, {text}: {row['title']}", other)
+            found.append({**shown, "url": row["url"]})
+        return found
 
     # What is decided
 
@@ -191,21 +252,53 @@ class HiveModel:
         """Deliver, fail, cancel or retry a reminder."""
         with self.changed:
             row = self.reminders[ident]
-            step = "changed" if state == "pending" else state
-            row.update(state=state, closed_at=None if state == "pending" else self.clock(), **facts)
-            self._told("reminder", step, row, row["agent"])
+            step, was = "changed" if state == "pending" else state, row["state"]
+            is_open = state in ("pending", "failed")
+            row.update(state=state, closed_at=None if is_open else self.clock(), **facts)
+            self._told("reminder", step, row, row["agent"], was=was)
 
     def set_forge(self, **facts: Any) -> None:
         """Say how the forge is; there is one from then on."""
         with self.changed:
-            self.forge = {"kind": "embedded", "url": "http://forge/", "state": "up", **facts}
-            self._emit("forge_changed", None, dict(self.forge))
+            known = self.forge or {"kind": "embedded", "url": "http://forge/", "reason": None}
+            self.forge = {**known, "state": "ready", **facts}
+            self._emit("forge_changed", None, {"forge": dict(self.forge)})
+
+    def set_repositories(self, *names: str) -> None:
+        """Let the forge hold these repositories."""
+        with self.changed:
+            self.repositories = [
+                {
+                    "name": name, "description": f"what {name.partition('/')[2]} is about",
+                    "url": f"http://forge/{name}", "clone_url": f"http://forge/{name}.git",
+                    "branch": "main", "empty": False, "open_pulls": 1, "updated_at": self.clock(),
+                }
+                for name in names
+            ]  # fmt: skip
+            self._emit("forge_repositories_changed", None, {"repositories": len(names)})
+
+    def deployed(self, commit: str, subject: str) -> None:
+        """Let this be what a spawned agent was brought to last."""
+        with self.changed:
+            tags = [f"deployed/{len(self.deployments) + 1}"]
+            row = {"commit": commit, "subject": subject, "author": "queen", "at": self.clock()}
+            self.deployments.insert(0, {**row, "tags": tags})
+
+    def redeploy(self, revision: str) -> None:
+        """Bring it to an earlier state, which is a commit of its own."""
+        self.deployed(f"{len(self.deployments):040}", f"Deploy {revision[:12]} again")
 
     def set_pull(self, ident: int, **facts: Any) -> None:
         """Open or change a pull request."""
         with self.changed:
-            blank = {"id": ident, "repository": "org/docs", "number": ident, "state": "open"}
+            blank = {
+                "id": ident, "repository": "org-shared/docs", "number": ident, "state": "open",
+                "title": "a change", "author": "alice", "reviewers": [], "merged_by": None,
+                "head": "change", "base": "main", "at": self.clock(), "comments": 0,
+                "url": f"http://forge/org-shared/docs/pulls/{ident}",
+            }  # fmt: skip
             row = {**(self.pulls.get(ident) or blank), "updated_at": self.clock(), **facts}
+            row["closed_at"] = None if row["state"] == "open" else row["updated_at"]
             self.pulls[ident] = row
             self._emit("pull_request_changed", None, {"pull_request": dict(row)})
 
@@ -216,8 +309,10 @@ class HiveModel:
             lines.append({"n": len(lines), "at": self.clock(), "kind": kind, "data": data})
             self.changed.notify_all()
 
-    def _told(self, noun: str, step: str, row: Json, agent: str, actor: str = "system") -> None:
-        self._emit(f"{noun}_{step}", agent, {noun: dict(row)}, actor=actor)
+    def _told(
+        self, noun: str, step: str, row: Json, agent: str, actor: str = "system", **more: Any
+    ) -> None:
+        self._emit(f"{noun}_{step}", agent, {noun: dict(row), **more}, actor=actor)
 
     # What happens
 
@@ -250,7 +345,7 @@ class HiveModel:
             self._emit("agent_removed", name, {})
             stone = {
                 "name": name, "role": gone["role"], "description": gone["description"],
-                "removed_at": self.clock(), "bytes": 12_345_678,
+                "removed_at": self.clock(), "bytes": 12_345_678, "declared": gone["declared"],
             }  # fmt: skip
             self.tombstones[name] = stone
             self._emit("tombstone_added", name, {"tombstone": stone})
@@ -437,22 +532,36 @@ class HiveModel:
             "not_before": self.clock() + 30 if attempts else None,
             "reason": reason,
         }
-        self._step(ident, "message_released", facts, state="queued", **facts)
+        told = {**facts, **self._beginning(ident)}
+        self._step(ident, "message_released", told, state="queued", **facts)
 
     def die(self, ident: int, reason: str = "the turn failed") -> None:
         """Give a leased message up."""
         facts = {"attempts": self.messages[ident]["attempts"] + 1, "reason": reason}
-        self._step(ident, "message_dead", facts, state="dead", redelivered=True, **facts)
+        change = {"state": "dead", "redelivered": True, **facts}
+        told = {**facts, "message": {**shown(self.messages[ident]), **change}}
+        self._step(ident, "message_dead", told, **change)
+
+    def _beginning(self, ident: int) -> Json:
+        row = self.messages[ident]
+        return {"at": row["at"], "preview": row["body"][:PREVIEW]}
 
     def requeue(self, ident: int) -> None:
         """Let a dead message start anew."""
         at = self.clock()
         anew = {"attempts": 0, "redelivered": True, "not_before": None}
-        self._step(ident, "message_requeued", {}, OPERATOR, at, state="queued", **anew)
+        told = self._beginning(ident)
+        self._step(ident, "message_requeued", told, OPERATOR, at, state="queued", **anew)
 
     def drop(self, ident: int) -> None:
         """Give a dead message up for good."""
         self._step(ident, "message_dropped", {}, OPERATOR, state="dropped")
+
+    def withdraw(self, ident: int) -> None:
+        """Take a message back that nobody has seen."""
+        reason = f"withdrawn by {OPERATOR}"
+        told = {"reason": reason}
+        self._step(ident, "message_withdrawn", told, OPERATOR, state="dropped", reason=reason)
 
     def read(self, ident: int) -> None:
         """Mark a message of the operator's read; a second time changes nothing."""
@@ -476,6 +585,19 @@ class HiveModel:
         with self.changed:
             del self.alerts[key]
             self._emit("alert_cleared", None, {"key": key})
+
+    def change_limits(self, **limits: Any) -> None:
+        """Declare other limits of the whole hive."""
+        with self.changed:
+            self.limits.update(limits)
+            self._emit("hive_changed", None, {"limits": dict(self.limits)})
+
+    def start(self, version: str) -> None:
+        """Say that the hive has come back, as another version perhaps."""
+        with self.changed:
+            self.version, self.started_at = version, self.clock()
+            told = {"version": version, "limits": dict(self.limits)}
+            self._emit("hive_started", None, told, at=self.started_at)
 
     def stop(self) -> None:
         """Say that the hive goes down."""
@@ -529,6 +651,18 @@ def open_and_closed(rows: dict[int, Json]) -> list[Json]:
     kept = {row["id"] for row in closed[-50:]}
     found = (row for row in rows.values() if row["closed_at"] is None or row["id"] in kept)
     return [dict(row) for row in found]
+
+
+def thread(kind: str, row: Json, summary: str, other: str | None = None) -> Json:
+    """Show what hangs."""
+    return {
+        "kind": kind, "id": row["id"], "summary": summary, "since": row["at"], "with": other,
+    }  # fmt: skip
+
+
+def utc(at: float) -> str:
+    """Write a time as agents read it."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def shown(row: Json) -> Json:

@@ -3,17 +3,17 @@
     .venv/bin/python -m tests.browser.pictures [DIRECTORY]
 
 Without a directory they are written to ``docs/images``; with one, every page is taken there in
-light and dark, on a desk and on a phone, to be looked at.
+light and dark, on a desk, on a phone (the whole page) and on a wall, to be looked at.
 """
 
-import shutil
 import sys
+import time
 from pathlib import Path
 from typing import Final, Literal
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
-from tests.browser.conftest import ARGUMENTS
+from tests.browser.chromium import chromium
 from tests.browser.fake_hive import FakeHive
 from tests.browser.hive_model import HiveModel
 from tests.browser.meadow import fill
@@ -30,6 +30,18 @@ PLACES: Final = {
 }
 DESK: Final = (1280, 800)
 PHONE: Final = (360, 740)
+WALL: Final = (2560, 1300)
+
+
+class Morning:
+    """A clock of the hour before now: each look at it comes half a minute after the last."""
+
+    def __init__(self) -> None:
+        self.at = time.time() - 3000
+
+    def __call__(self) -> float:
+        self.at = min(self.at + 30, time.time())
+        return self.at
 
 
 def take(
@@ -42,12 +54,14 @@ def take(
 ) -> None:
     """Take every page once."""
     context = browser.new_context(
-        viewport={"width": size[0], "height": size[1]}, color_scheme=scheme, reduced_motion="reduce"
+        viewport={"width": size[0], "height": size[1]},
+        color_scheme=scheme,
+        reduced_motion="reduce",
     )
     page = context.new_page()
     for name, place in PLACES.items():
         show(page, url, place)
-        page.screenshot(path=target / f"{name}{suffix}.png")
+        page.screenshot(path=target / f"{name}{suffix}.png", full_page=size == PHONE)
     context.close()
 
 
@@ -65,16 +79,13 @@ def show(page: Page, url: str, place: str) -> None:
 
 def main(arguments: list[str]) -> None:
     """Serve a hive, look at it, and write down what is seen."""
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
-    if path is None:
-        sys.exit("Chromium is not installed on this machine.")
-    model = HiveModel()
+    model = HiveModel(clock=Morning())
     model.add_agent("queen", role="manager")
     model.add_agent("alice")
     model.add_agent("bob")
-    with FakeHive(model) as hive, sync_playwright() as playwright:
+    with FakeHive(model) as hive, chromium() as browser:
         fill(hive)
-        browser = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
+        model.clock = time.time
         if not arguments:
             take(browser, hive.url, IMAGES, DESK, "light")
         else:
@@ -83,7 +94,7 @@ def main(arguments: list[str]) -> None:
             for scheme in ("light", "dark"):
                 take(browser, hive.url, target, DESK, scheme, f"-{scheme}")
                 take(browser, hive.url, target, PHONE, scheme, f"-{scheme}-phone")
-        browser.close()
+                take(browser, hive.url, target, WALL, scheme, f"-{scheme}-wall")
 
 
 if __name__ == "__main__":

@@ -119,9 +119,7 @@ def test_a_question_is_answered_in_the_agents_stead(alice: Page, hive: FakeHive)
 
 
 def test_an_open_thread_is_cancelled(live: Page, hive: FakeHive) -> None:
-    hive.threads = [
-        {"kind": "reminder", "id": 7, "summary": "look again", "since": 1, "with": None}
-    ]
+    ident = hive.model.remind("alice", "look again")
     live.goto(f"{hive.url}/#/agent/alice")
     thread = live.locator(".thread")
     expect(thread).to_contain_text("look again")
@@ -130,7 +128,7 @@ def test_an_open_thread_is_cancelled(live: Page, hive: FakeHive) -> None:
     thread.get_by_role("button", name="Cancel it").click()
 
     expect(thread).to_have_count(0)
-    assert len(hive.requests("POST", "/api/threads/reminder/7/cancel")) == 1
+    assert len(hive.requests("POST", f"/api/threads/reminder/{ident}/cancel")) == 1
 
 
 def test_a_message_to_it_is_begun_from_its_page(alice: Page, hive: FakeHive) -> None:

@@ -79,12 +79,12 @@ def test_a_hostile_string_is_text_in_every_place(live: Page, hive: FakeHive, hos
     model.propose(hostile, hostile, hostile, shown, agent=hostile)
     model.decide(model.propose(hostile, hostile, hostile), "denied", note=hostile, error=hostile)
     model.move_reminder(model.remind("alice", hostile), "failed", last_error=hostile)
-    model.set_forge(kind=hostile, url=hostile, state=hostile, error=hostile)
-    model.set_pull(1, title=hostile, author=hostile, url=hostile, reviewers=[hostile])
+    model.set_forge(kind=hostile, url=hostile, state=hostile, reason=hostile)
+    model.set_pull(1, title=hostile, author=hostile, url=hostile, reviewers=[hostile, "alice"])
     turn = model.start_turn("alice")
     for kind in ("text", "tool_call", "tool_result", "note", hostile):
         model.write_line(turn, kind, text=hostile, name=hostile, result=hostile)
-    hive.threads = [{"kind": hostile, "id": hostile, "summary": hostile, "with": hostile}]
+    model.ask("alice", hostile, target=hostile)
     entry = dict.fromkeys(("actor", "via", "verb", "subject", "digest"), hostile)
     hive.audit = [{"id": 1, "at": 1.0, "detail": {}, **entry}]
     kinds = ("turns", "cost_usd", "tokens", "messages")

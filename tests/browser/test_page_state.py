@@ -7,7 +7,7 @@ from itertools import count
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 
 from tests.browser.fake_hive import FakeHive
 from tests.browser.hive_model import OPERATOR, HiveModel, Json
@@ -16,8 +16,9 @@ from tests.promises import promise
 WINDOW = 12
 STEPS = 120
 
-FOLD = """async ({start, events, window}) => {
+FOLD = """async ({start, listed, events, window}) => {
   const { fromSnapshot, apply } = await import("/static/state/state.js");
+  const { fromListing, apply: hang, inOrder } = await import("/static/state/threads.js");
   const project = (state) => ({
     seq: state.seq,
     hive: state.hive,
@@ -35,8 +36,21 @@ FOLD = """async ({start, events, window}) => {
     pulls: Object.fromEntries(state.forge?.pulls ?? []),
   });
   let state = fromSnapshot(start);
-  return [project(state), ...events.map((event) => project((state = apply(state, event))))];
+  let threads = fromListing(listed);
+  const seen = () => ({...project(state), threads: [...inOrder(threads).values()]});
+  const states = [seen()];
+  for (const event of events) {
+    state = apply(state, event);
+    threads = hang(threads, event, "alice");
+    states.push(seen());
+  }
+  return states;
 }"""
+
+
+def look(model: HiveModel) -> Json:
+    """Take a snapshot, and beside it what hangs on alice."""
+    return {**model.snapshot(), "threads": model.threads("alice")["threads"]}
 
 
 def project(snapshot: Json) -> Json:
@@ -56,6 +70,7 @@ def project(snapshot: Json) -> Json:
         "reminding": snapshot["reminders"]["counts"],
         "reminders": {str(row["id"]): row for row in snapshot["reminders"]["rows"]},
         "forge": {k: v for k, v in (forge or {}).items() if k != "pull_requests"} or None,
+        "threads": sorted(snapshot["threads"], key=lambda t: (t["since"], t["kind"], t["id"])),
         "pulls": {str(pull["id"]): pull for pull in (forge or {}).get("pull_requests", [])},
     }
 
@@ -97,7 +112,7 @@ def possible_steps(model: HiveModel, chance: random.Random) -> list[Callable[[],
     else:
         steps.append(lambda: model.add_agent("carol", declared=False))
     moves: dict[str, list[Callable[[int], object]]] = {
-        "queued": [model.lease],
+        "queued": [model.lease, model.withdraw],
         "leased": [model.ack, model.release, model.die],
         "dead": [model.requeue, model.drop],
     }
@@ -120,6 +135,8 @@ def lifecycle_steps(
     steps: list[Callable[[], object]] = [
         lambda: model.pause(whom, cause, "so it is", until),
         lambda: model.resume(whom, cause),
+        lambda: model.start(chance.choice(["0.1.0", "0.2.0"])),
+        lambda: model.change_limits(spend_per_day_usd=chance.choice([None, 5.0])),
         lambda: model.set_model(name, chance.choice(["large", None])),
         lambda: model.probe(name, chance.choice([[], ["it sees more"]]), ["so it is"]),
         lambda: model.set_rollout(phase=chance.choice(["draining", "others"]), restarted=[name]),
@@ -141,11 +158,15 @@ def deciding_steps(
         lambda: model.ask(name, "which?", chance.choice([OPERATOR, "bob"]), options=["a", "b"]),
         lambda: model.propose(name, "may I?"),
         lambda: model.remind(name, "look again"),
-        lambda: model.set_forge(state=chance.choice(["up", "down"])),
+        lambda: model.set_forge(state=chance.choice(["ready", "unreachable"])),
     ]
     if model.forge:
-        number = chance.randrange(1, 5)
-        steps.append(lambda: model.set_pull(number, state="open", title=chance.choice("xy")))
+        number, state = chance.randrange(1, 5), chance.choice(["open", "open", "merged", "closed"])
+        reviewers = chance.choice([[], ["alice"], ["bob", "alice"]])
+        author = chance.choice(["alice", "bob"])
+        steps.append(
+            lambda: model.set_pull(number, state=state, author=author, reviewers=reviewers)
+        )
     for ident, row in model.questions.items():
         if row["state"] == "open":
             state = chance.choice(["answered", "cancelled", "expired"])
@@ -168,10 +189,10 @@ def a_history(seed: int, before: int) -> tuple[list[Json], list[Json]]:
     model = a_hive()
     for _ in range(before):
         chance.choice(possible_steps(model, chance))()
-    snapshots = [model.snapshot()]
+    snapshots = [look(model)]
     for _ in range(STEPS):
         chance.choice(possible_steps(model, chance))()
-        snapshots.append(model.snapshot())
+        snapshots.append(look(model))
     return snapshots, [e for e in model.events if e["seq"] > snapshots[0]["seq"]]
 
 
@@ -183,18 +204,21 @@ def at_the_same_position(states: list[Json], snapshots: list[Json]) -> Iterator[
         yield by_seq[snapshot["seq"]], project(snapshot)
 
 
-@pytest.fixture
-def fold(page: Page, hive: FakeHive) -> Callable[[Json, list[Json]], list[Json]]:
+@pytest.fixture(scope="module")
+def fold(browser: Browser) -> Iterator[Callable[[Json, list[Json]], list[Json]]]:
     """Apply events to a snapshot with the page's own modules, in the browser."""
-    page.goto(f"{hive.url}/login")
+    with FakeHive(HiveModel()) as hive:
+        page = browser.new_page()
+        page.goto(f"{hive.url}/login")
+        yield partial(folded, page)
+        page.close()
 
-    def run(start: Json, events: list[Json]) -> list[Any]:
-        states: list[Any] = page.evaluate(
-            FOLD, {"start": start, "events": events, "window": WINDOW}
-        )
-        return states
 
-    return run
+def folded(page: Page, start: Json, events: list[Json]) -> list[Any]:
+    """Give what the page's state is at first and after each event."""
+    given = {"start": start, "listed": start["threads"], "events": events, "window": WINDOW}
+    states: list[Any] = page.evaluate(FOLD, given)
+    return states
 
 
 @promise("E1")
@@ -229,20 +253,20 @@ def test_an_event_that_comes_twice_counts_once(
     fold: Callable[[Json, list[Json]], list[Json]],
 ) -> None:
     model = a_hive()
-    start = model.snapshot()
+    start = look(model)
     model.send("alice", OPERATOR, "hello")
     [event] = [e for e in model.events if e["seq"] > start["seq"]]
 
     states = fold(start, [event, event])
 
-    assert states[-1] == project(model.snapshot())
+    assert states[-1] == project(look(model))
 
 
 def test_an_event_of_an_unknown_kind_only_moves_the_position(
     fold: Callable[[Json, list[Json]], list[Json]],
 ) -> None:
     model = a_hive()
-    start = model.snapshot()
+    start = look(model)
     event = {
         "seq": start["seq"] + 1,
         "at": 1,

@@ -37,6 +37,7 @@ def test_claude_code_plays_the_whole_story(claude_program: Path, place: Path) ->
     )
 
     assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "carol, changed, does her work" in ran.stdout
     assert "every inbox is empty, and no message is dead" in ran.stdout
     assert int(re.findall(r"model was asked (\d+) times", ran.stdout)[0]) >= 10
     assert list(place.iterdir()) == []
@@ -55,6 +56,7 @@ def test_claude_code_plays_it_in_boxes_where_they_can_be_made(
 
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "They run in bubblewrap" in ran.stdout
+    assert "carol, changed, does her work" in ran.stdout
     assert "every inbox is empty, and no message is dead" in ran.stdout
     assert list(place.iterdir()) == []
     assert left_over(place) == []

@@ -21,10 +21,11 @@ from hyperhive.domain.paths import HivePaths
 from hyperhive.runtimes import environment, processes
 from hyperhive.runtimes.clocks import SystemClock
 from hyperhive.runtimes.process import ProcessRuntime
+from tests.pace import on_this_machine
 
 pytestmark = pytest.mark.anyio
 
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 30.0
 
 SLEEPER = ("sleep", "600")
 
@@ -159,7 +160,7 @@ async def test_a_killed_harness_is_noticed_within_a_second(
     killed_at = time.monotonic()
     os.kill(pid, signal.SIGKILL)
     assert (await failed(runtime)).exit_status == -signal.SIGKILL
-    assert time.monotonic() - killed_at < 1.0
+    assert time.monotonic() - killed_at < on_this_machine(1.0)
 
 
 async def test_a_killed_harness_is_noticed_within_a_second_without_process_descriptors(
@@ -174,7 +175,7 @@ async def test_a_killed_harness_is_noticed_within_a_second_without_process_descr
     killed_at = time.monotonic()
     os.kill(pid, signal.SIGKILL)
     await failed(runtime)
-    assert time.monotonic() - killed_at < 1.0
+    assert time.monotonic() - killed_at < on_this_machine(1.0)
 
 
 async def test_what_a_killed_server_left_running_is_found_again(
@@ -201,7 +202,7 @@ async def test_the_end_of_a_found_box_is_noticed_within_a_second_with_unknown_st
     killed_at = time.monotonic()
     os.kill(pid, signal.SIGKILL)
     assert (await failed(runtime)).exit_status is None
-    assert time.monotonic() - killed_at < 1.0
+    assert time.monotonic() - killed_at < on_this_machine(1.0)
 
 
 async def test_a_found_box_stops_with_everything_it_started(

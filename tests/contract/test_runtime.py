@@ -33,7 +33,7 @@ from tests.walls import open_directory, require_walls
 
 pytestmark = pytest.mark.anyio
 
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 30.0
 
 HARNESS = """
 import signal, sys, time

@@ -32,7 +32,7 @@ from tests.demos import Player
 
 T = TypeVar("T")
 
-WAIT_SECONDS: Final = 30.0
+WAIT_SECONDS: Final = 60.0
 """How long a test waits for what should take a moment: the machine may be doing other things."""
 _POLL_SECONDS: Final = 0.01
 _COMMAND: Final = ("-P", "-m", "hyperhive.cli.main")

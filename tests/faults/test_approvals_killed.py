@@ -5,7 +5,7 @@ import random
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -18,9 +18,13 @@ from tests.promises import promise
 pytestmark = pytest.mark.xdist_group("alone")
 
 CYCLES = 4
+FEW = 2
+"""Cycles of what takes long."""
 REQUESTS = 8
 LONGEST_SECONDS = 0.3
 """How long after the yes the server is killed at the latest; a spawn takes about as long."""
+TRIAL_SECONDS = 2.0
+"""The same for a change, with which an agent is restarted first."""
 DRIVERS = {
     "queen": '{ kind = "command", command = ["true"] }',
     "alice": '{ kind = "command", command = ["true"] }',
@@ -28,14 +32,21 @@ DRIVERS = {
 
 
 class Killed:
-    """A hive whose server is killed at moments that a seed decides."""
+    """A hive whose server is killed at moments that a seed decides; ``begin`` starts the next."""
 
-    def __init__(self, hive: HiveOfProcesses) -> None:
+    def __init__(
+        self,
+        hive: HiveOfProcesses,
+        begin: Callable[[], subprocess.Popen[bytes]],
+        longest_seconds: float = LONGEST_SECONDS,
+    ) -> None:
         self.hive = hive
+        self._begin = begin
+        self._longest_seconds = longest_seconds
         self.seed = random.SystemRandom().randrange(2**32)
         self.random = random.Random(self.seed)
         print(f"seed {self.seed}")
-        self.server = hive.started(hive.serve())
+        self.server = hive.started(begin())
 
     def approve(self, number: int) -> bool:
         """Say yes; ``False`` when the server died before it answered."""
@@ -48,7 +59,7 @@ class Killed:
 
     def kill_soon(self) -> threading.Thread:
         """Kill it within a moment, and start no other."""
-        delay = self.random.uniform(0, LONGEST_SECONDS)
+        delay = self.random.uniform(0, self._longest_seconds)
         server: subprocess.Popen[bytes] = self.server
 
         def kill() -> None:
@@ -63,7 +74,7 @@ class Killed:
         """Start the next server once this one is dead."""
         killing.join()
         self.server.wait()
-        self.server = self.hive.started(self.hive.serve())
+        self.server = self.hive.started(self._begin())
 
     def over(self, number: int) -> dict[str, Any]:
         """Wait until an approval is closed."""
@@ -83,7 +94,14 @@ class Killed:
 @pytest.fixture
 def killed() -> Iterator[Killed]:
     with HiveOfProcesses(DRIVERS) as hive:
-        yield Killed(hive)
+        yield Killed(hive, hive.serve)
+
+
+@pytest.fixture
+def with_boxes() -> Iterator[Killed]:
+    """Give one whose server runs boxes, which outlive it: a change is tried in them."""
+    with HiveOfProcesses(DRIVERS) as hive:
+        yield Killed(hive, hive.up, TRIAL_SECONDS)
 
 
 @promise("A8")
@@ -139,11 +157,23 @@ def test_a_spawn_is_whole_or_not_there_whenever_the_server_dies(killed: Killed) 
 
 @promise("A8")
 def test_a_configuration_runs_or_does_not_whenever_the_server_dies(killed: Killed) -> None:
+    change_again_and_again(killed, CYCLES)
+
+
+@promise("A8")
+def test_a_configuration_on_trial_is_deployed_or_put_back_whenever_the_server_dies(
+    with_boxes: Killed,
+) -> None:
+    change_again_and_again(with_boxes, FEW)
+
+
+def change_again_and_again(killed: Killed, cycles: int) -> None:
+    """Change an agent over and over, and see that what is told is what runs."""
     with killed.hive.agent("queen") as queen:
         number = queen.call("request_spawn", name="carol", description="sings")["id"]
         assert killed.approve(number)
         assert killed.over(number)["state"] == "done"
-        for cycle in range(CYCLES):
+        for cycle in range(cycles):
             described = f"hums {cycle}"
             commit = proposals.commit(
                 killed.hive.paths.state_dir / "agents" / "carol" / "config",
@@ -157,5 +187,30 @@ def test_a_configuration_runs_or_does_not_whenever_the_server_dies(killed: Kille
             ended = killed.over(number)
             with killed.hive.operator() as operator:
                 (carol,) = [each for each in operator.state()["agents"] if each["name"] == "carol"]
+                (now, *_) = operator.deployments("carol")["deployments"]
+            is_done = ended["state"] == "done"
             assert ended["state"] in {"done", "failed"}
-            assert (carol["description"] == described) is (ended["state"] == "done"), ended
+            assert (carol["description"] == described) is is_done, ended
+            tag = f"{'deployed' if is_done else 'failed'}/{number}"
+            tags = proposals.git(killed.hive.paths.applied_of("carol"), "tag", "--list")
+            assert tag in tags.splitlines()
+            assert (now["commit"] == commit) is is_done
+
+
+@promise("A8")
+def test_a_recurring_reminder_counts_or_is_gone_whenever_the_server_dies(killed: Killed) -> None:
+    for cycle in range(FEW):
+        text = f"Water the plants: {cycle}."
+        with killed.hive.agent("alice") as alice:
+            asked = alice.call("remind", message=text, delay_seconds=3600, repeat_every_seconds=600)
+        with killed.hive.operator() as operator:
+            (pending,) = [a for a in operator.approvals()["approvals"] if a["state"] == "pending"]
+        killing = killed.kill_soon()
+        killed.approve(pending["id"])
+        killed.again(killing)
+        killed.approve(pending["id"])
+        ended = killed.over(pending["id"])
+        with killed.hive.agent("alice") as alice:
+            left = [each["id"] for each in alice.call("list_reminders")["reminders"]]
+        assert ended["state"] in {"done", "failed"}
+        assert (asked["id"] in left) is (ended["state"] == "done"), ended

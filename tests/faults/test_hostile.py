@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.hives import HiveOfProcesses, until
+from tests.pace import on_this_machine
 from tests.promises import promise
 
 CONNECTIONS = 1000
@@ -58,7 +59,7 @@ def test_a_thousand_connections_on_one_agents_socket_hold_up_nobody_else(
     print(
         f"median {statistics.median(quiet):.4f} s before, {statistics.median(flooded):.4f} s in it"
     )
-    assert max(flooded) < SLOW_SECONDS
+    assert max(flooded) < on_this_machine(SLOW_SECONDS)
     assert hive.message(number)["state"] == "leased", "the flood goes on"
     hive.file("mallory", "enough").touch()
     until(lambda: hive.message(number)["state"] == "acked", "the flood has ended")

@@ -18,7 +18,7 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
-WAIT_SECONDS = 8.0
+WAIT_SECONDS = 30.0
 
 
 class Refused(Exception):  # noqa: N818 -- it is an answer, not an error

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from hyperhive.harness import bridge as bridge_module
 from hyperhive.harness import bridge_call
 from tests.harness.conftest import BRIDGE, BridgeClient
 from tests.harness.fake_server import FakeServer, Problem, Raw, a_message
@@ -75,6 +76,17 @@ def test_a_waiting_request_does_not_hold_up_another(hive: FakeServer, bridge: Br
     call(bridge, 1, "recv", wait_seconds=5)
     call(bridge, 2, "echo")
     assert bridge.answer()["id"] == 2
+
+
+def test_no_number_of_waiting_requests_below_the_limit_holds_up_another(
+    hive: FakeServer, bridge: BridgeClient
+) -> None:
+    """Each arrives while the worker of the one before has only begun to take it."""
+    waiting = bridge_module.WORKERS_MAX - 1
+    for number in range(waiting):
+        call(bridge, number, "recv", wait_seconds=30)
+    call(bridge, "other", "echo")
+    assert bridge.answer()["id"] == "other"
 
 
 @promise("T3")

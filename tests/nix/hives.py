@@ -53,9 +53,32 @@ def hive(
     return evaluate([MODULE, PACKAGE, *further], config, stubs=STUBS, want=want, args=args)
 
 
+def spawned_guest(
+    evaluate: Evaluator, found: Evaluated, name: str, configuration: Path
+) -> Evaluated:
+    """Evaluate the system of a spawned agent of a hive, from a directory with its commit."""
+    parameters = found.value(f'{HIVE}.spawned.texts."parameters.json"')
+    text = f"""
+      {{ lib, ... }}: {{
+        imports = import {MODULE.parent}/spawned/modules.nix {{
+          inherit lib;
+          name = "{name}";
+          configuration = {configuration};
+          parameters = builtins.fromJSON {_nix_string(parameters)};
+        }};
+      }}
+    """
+    return evaluate([text], {}, stubs=STUBS)
+
+
 def small(**changed: Any) -> dict[str, Any]:
     """Give the configuration of the small hive, with options of ``services.hyperhive`` changed."""
     return {"services": {"hyperhive": merged(SMALL, changed)}}
+
+
+def _nix_string(text: str) -> str:
+    """Write a text as Nix does."""
+    return json.dumps(text).replace("${", "\\${")
 
 
 def merged(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:

@@ -53,6 +53,7 @@ let
     "codex"
     "coreutils"
     "curl"
+    "diffutils"
     "forgejo-lts"
     "gawk"
     "git"
@@ -60,6 +61,7 @@ let
     "gnused"
     "hello"
     "hyperhive"
+    "ripgrep"
     "runtimeShell"
     "tea"
   ];
@@ -135,6 +137,7 @@ in
       useHostResolvConf = flag false;
     };
     nix.enable = flag true;
+    nix.settings = table;
     nix.package = option types.anything (pytestNixos.derivation "nix" { });
     nixpkgs.config = table;
     security = {

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, contextmanager
 
 from hyperhive.store import Store, Writing, engine
 
-BOUND_SECONDS = 10.0
+BOUND_SECONDS = 30.0
 
 
 @asynccontextmanager

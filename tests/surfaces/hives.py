@@ -27,7 +27,7 @@ from hyperhive.config import Hive
 from hyperhive.surfaces.http.app import operator_app
 from tests.builders import a_hive
 
-PATIENCE_SECONDS: Final = 30.0
+PATIENCE_SECONDS: Final = 60.0
 """No wait of a test is longer; on a busy machine one may be nearly as long."""
 
 Where = Path | tuple[str, int]

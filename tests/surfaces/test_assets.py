@@ -1,6 +1,8 @@
 """The page's files on the wire: whole once, compressed where that is asked for, then a word."""
 
 import gzip
+import json
+import re
 import tracemalloc
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,6 +12,7 @@ import pytest
 from hyperhive.domain.errors import NotFoundError
 from hyperhive.surfaces.dashboard import STATIC
 from hyperhive.surfaces.http import assets
+from hyperhive.surfaces.http.gate import WORKER_POLICY
 from tests.surfaces.hives import Answer, Whole, a_whole_hive
 
 pytestmark = pytest.mark.anyio
@@ -134,4 +137,57 @@ def test_a_first_load_is_small() -> None:
     sizes = [len(assets.reply(name, accepted="gzip", known="").body) for name in names]
 
     assert len(sizes) > 50
-    assert sum(sizes) <= 150 * 1024
+    assert sum(sizes) <= 110_000, "with headers and a snapshot it is to be at most 150 kB"
+
+
+def modules_of(name: str, found: set[str]) -> set[str]:
+    """Give what a module imports, and what that does."""
+    text = (STATIC / name).read_text()
+    for told in re.findall(r'^(?:import|\} from) .*?"(\.[^"]+)";$', text, re.MULTILINE):
+        imported = (STATIC / name).parent.joinpath(told).resolve().relative_to(STATIC).as_posix()
+        if imported not in found:
+            found.add(imported)
+            modules_of(imported, found)
+    return found
+
+
+def test_every_module_is_asked_for_at_once_and_not_when_another_has_come() -> None:
+    shell = (STATIC / "index.html").read_text()
+
+    named = re.findall(r'<link rel="modulepreload" href="/static/([^"]+)">', shell)
+
+    assert sorted(named) == sorted(modules_of("main.js", set()))
+
+
+async def test_a_snapshot_is_compressed_for_a_browser(hive: Whole) -> None:
+    plain = await got(hive, "/api/state")
+    zipped = await got(hive, "/api/state", accept_encoding="gzip, deflate, br")
+
+    assert zipped.headers["content-encoding"] == "gzip"
+    assert json.loads(gzip.decompress(zipped.body))["seq"] == plain.json()["seq"]
+    assert "content-encoding" not in plain.headers
+
+
+async def test_a_token_is_never_compressed_beside_what_others_wrote(hive: Whole) -> None:
+    answer = await got(hive, "/api/session", accept_encoding="gzip")
+
+    assert "content-encoding" not in answer.headers
+
+
+@pytest.mark.parametrize("target", [MAIN, "/static/style/tokens.css"])
+async def test_what_a_page_is_made_of_carries_nothing_that_is_meant_for_documents(
+    hive: Whole, target: str
+) -> None:
+    answer = await got(hive, target)
+
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+    assert "permissions-policy" not in answer.headers
+
+
+async def test_a_script_that_is_run_as_a_worker_reaches_no_other_host(hive: Whole) -> None:
+    answer = await got(hive, "/static/wire/worker.js")
+
+    assert answer.headers["content-security-policy"] == WORKER_POLICY
+    assert "default-src 'none'" in WORKER_POLICY
+    assert "connect-src 'self'" in WORKER_POLICY

@@ -87,7 +87,7 @@ def going(*names: str) -> dict[str, object]:
             ["redeploy", "bob", "deployed/7"],
             "/api/agents/bob/redeploy",
             {"revision": "deployed/7"},
-            "deployed/7 is deployed to bob again",
+            "bob is restarted with deployed/7",
         ),
         (["purge", "bob", "--yes"], "/api/tombstones/bob/purge", {}, "is deleted"),
         (
@@ -194,6 +194,16 @@ def test_spawn_names_the_approval_that_makes_the_agent(ask: Run, server: FakeHiv
     (asked,) = server.asked_of("/api/spawn")
     given = {"name": "eve", "description": "listens", "system_prompt": "", "model": "opus"}
     assert asked.body == given
+
+
+def test_update_inputs_names_the_approval_that_shows_them(ask: Run, server: FakeHive) -> None:
+    answer = Answer({"id": 7, "state": "pending", "seq": 3})
+    server.answers("POST", "/api/hive/update-inputs", answer)
+
+    ran = ask("update-inputs")
+
+    assert (ran.status, ran.err) == (0, "")
+    assert "hyperhive approve 7" in ran.out
 
 
 def test_the_history_of_an_agent_ends_with_what_runs(ask: Run, server: FakeHive) -> None:

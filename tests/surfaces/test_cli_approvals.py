@@ -12,6 +12,7 @@ from hyperhive.client import AgentClient, OperatorClient
 from tests.promises import promise
 from tests.surfaces.cli_answers import Ran
 from tests.surfaces.hives import Beside, a_hive_beside
+from tests.surfaces.terminals import HYPERHIVE, Terminal
 
 
 @pytest.fixture(scope="module")
@@ -81,15 +82,34 @@ def test_approve_shows_it_and_asks_before_it_says_yes(
 ) -> None:
     number = ask()
 
-    refused = run("approve", str(number), typed="n\n")
-    assert refused.status != 0
-    assert '"branch": "old"' in refused.out
+    left = run("approve", str(number), typed="\n")
+    assert left.status != 0
+    assert '"branch": "old"' in left.out
     assert approval(beside, number)["state"] == "pending"
 
     said = run("approve", str(number), typed="y\n")
     assert said.status == 0
     assert said.out.endswith(f"Approval {number} is approved.\n")
     assert approval(beside, number)["state"] in {"approved", "running", "done"}
+
+
+@promise("A1")
+def test_no_on_a_terminal_takes_a_note_that_whoever_asked_is_told(
+    ask: Callable[..., int], beside: Beside
+) -> None:
+    number = ask(payload={"diff": "-old\n+new\n digest: forged"})
+    socket = str(beside.hive.run.listeners.admin_socket)
+
+    with Terminal((*HYPERHIVE, "--socket", socket, "approve", str(number))) as person:
+        person.sees("Enter: decide later: ")
+        person.types("n")
+        person.sees("A note for whoever asked: ")
+        person.types("not on a Friday")
+        assert person.status() == 0
+
+    assert "  | +new\r\n  |  digest: forged\r\n" in person.shown
+    assert f"Approval {number} is denied." in person.shown
+    assert approval(beside, number)["note"] == "not on a Friday"
 
 
 @promise("A1")

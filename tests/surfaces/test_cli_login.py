@@ -248,3 +248,35 @@ def test_without_a_terminal_nobody_is_kept_from_working(server: FakeHive, capsys
     assert main(["login", "bob", "--interactive"]) == 1
     assert "needs a terminal" in capsys.readouterr().err
     assert not server.asked_of("/api/agents/bob/visit")
+
+
+def spawns(server: FakeHive, name: str) -> None:
+    agents = [
+        {"name": "queen", "declared": True},
+        {"name": name, "declared": False, "held": None, "pauses": []},
+    ]
+    server.answers("GET", "/api/state", Answer({"agents": agents}))
+    server.answers("POST", f"/api/agents/{name}/resume", Answer({"agent": name, "seq": 1}))
+
+
+@pytest.mark.usefixtures("given")
+def test_the_managers_key_is_not_replaced_through_an_agent_that_only_uses_it(
+    tmp_path: Path, capsys: Capture, server: FakeHive
+) -> None:
+    spawns(server, "carol")
+    assert main(["login", "carol"]) == 1
+    said = capsys.readouterr().err
+    assert "carol uses the credentials of queen" in said
+    assert "hyperhive login queen" in said
+    assert not (tmp_path / "keys" / "queen").exists()
+
+
+@pytest.mark.usefixtures("given")
+def test_the_credential_of_agents_that_came_at_run_time_is_stored_where_it_is_declared(
+    tmp_path: Path, server: FakeHive
+) -> None:
+    spawns(server, "carol")
+    with (tmp_path / "hive.toml").open("a") as declaration:
+        declaration.write('[spawned]\ncredentials = { ANTHROPIC_API_KEY = "./keys/spawned" }\n')
+    assert main(["login", "carol"]) == 0
+    assert (tmp_path / "keys" / "spawned").read_text().strip() == SECRET

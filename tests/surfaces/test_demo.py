@@ -1,5 +1,6 @@
 """The demo: played for real, and seen to fail where its agents do something else."""
 
+import asyncio
 import os
 import re
 import shutil
@@ -17,11 +18,15 @@ from hyperhive.bootstrap import running
 from hyperhive.config import RuntimeKind
 from hyperhive.demo.boxes import Wanted, choose
 from hyperhive.demo.casts import write_hive
+from hyperhive.demo.deciding import DecidingStory
 from hyperhive.demo.story import Story, StoryError
+from hyperhive.domain.actors import agent
 from hyperhive.domain.errors import UnavailableError
 from hyperhive.runtimes.bubblewrap import BubblewrapRuntime
 from tests.demos import Player, boxed_player, left_over
 from tests.promises import promise
+from tests.surfaces.hives import until
+from tests.surfaces.terminals import HYPERHIVE, Terminal
 from tests.walls import open_directory
 
 COMMAND = (sys.executable, "-m", "hyperhive.cli.main", "demo", "--runtime", "process")
@@ -116,6 +121,50 @@ async def test_a_step_that_does_not_happen_fails_the_story_by_name(place: Path) 
         story = Story(run, lambda _line: None, step_seconds=3)
         with pytest.raises(StoryError, match="alice asks bob and waits"):
             await story.play()
+
+
+@promise("C3")
+@pytest.mark.anyio
+async def test_on_a_terminal_the_decisions_are_the_users_and_a_no_with_a_note_is_one(
+    place: Path,
+) -> None:
+    write_hive(place)
+    lines: list[str] = []
+
+    def answer(socket: str) -> None:
+        with Terminal((*HYPERHIVE, "--socket", socket, "answer", "1", "tone")) as person:
+            assert person.status() == 0
+
+    def deny(socket: str) -> str:
+        with Terminal((*HYPERHIVE, "--socket", socket, "approve", "1")) as person:
+            person.sees("decide later: ")
+            person.types("n")
+            person.sees("whoever asked: ")
+            person.types("three are enough")
+            assert person.status() == 0
+            return person.shown
+
+    async def user(socket: str) -> str:
+        await until(lambda: any("hyperhive answer 1" in line for line in lines))
+        await asyncio.to_thread(answer, socket)
+        await until(lambda: any("hyperhive approve 1" in line for line in lines))
+        return await asyncio.to_thread(deny, socket)
+
+    async with running(config.load(place / "hive.toml"), with_agents=True) as run:
+        story = DecidingStory(run, lines.append, step_seconds=30, return_seconds=30, clicks=False)
+        await run.messages.send(agent("bob"), "manager", "Checked: all of it is true.")
+        socket = str(run.listeners.admin_socket)
+        _, shown = await asyncio.gather(story.decide(), user(socket))
+        denied = await run.approvals.show(1)
+
+    assert "Approval 1 is denied." in shown
+    assert (denied["state"], denied["note"]) == ("denied", "three are enough")
+    assert [line for line in lines if line.startswith("»")] == [
+        "» I want a proofreader for the notes. What should it look for? (spelling / tone)",
+        "» Answer on the page, or: hyperhive answer 1 'spelling'",
+        "» Spawn the agent carol: decide on the page, or: hyperhive approve 1",
+    ]
+    assert lines[-1] == "the operator decides: Spawn the agent carol"
 
 
 def test_where_no_box_can_be_made_the_demo_uses_processes_and_says_why(

@@ -251,7 +251,6 @@ async def test_a_bearer_needs_the_whole_secret_and_no_token(
     [
         ("GET", "/", "own"),
         ("GET", "/login", "own"),
-        ("GET", "/static/main.js", "own"),
         ("GET", "/static/nope", "own"),
         ("GET", "/api/state", "own"),
         ("GET", "/api/nope", "own"),

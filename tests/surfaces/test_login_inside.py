@@ -1,10 +1,6 @@
 """``hyperhive login --interactive``: a program logs in by itself, in the box of its agent."""
 
-import contextlib
-import os
 import pwd
-import select
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -14,7 +10,8 @@ from typing import Final
 import pytest
 
 from tests.demos import boxed_player
-from tests.faults.hives import WAIT_SECONDS, HiveOfProcesses, until
+from tests.faults.hives import HiveOfProcesses, until
+from tests.surfaces.terminals import Terminal
 from tests.walls import open_directory
 
 PROGRAM: Final = """#!/bin/sh
@@ -58,58 +55,14 @@ def hive(request: pytest.FixtureRequest) -> Iterator[HiveOfProcesses]:
         yield made
 
 
-class Terminal:
-    """A person at a terminal who runs ``hyperhive``."""
-
-    def __init__(self, hive: HiveOfProcesses, *arguments: str) -> None:
-        self._master, slave = os.openpty()
-        self.name = os.ttyname(slave)
-        self.shown = ""
-        who = hive.identity()
-        if "user" in who:
-            who["group"] = pwd.getpwnam(who["user"]).pw_gid
-            who["extra_groups"] = []
-        program = [hive.player.python, "-P", "-m", "hyperhive.cli.main"]
-        self._process = subprocess.Popen(
-            [*program, "--config", str(hive.config), *arguments],
-            cwd=hive.directory,
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            start_new_session=True,
-            **who,
-        )
-        os.close(slave)
-
-    def sees(self, text: str) -> None:
-        """Wait until a text is shown."""
-        deadline = time.monotonic() + WAIT_SECONDS
-        while text not in self.shown:
-            assert time.monotonic() < deadline, self.shown
-            if select.select([self._master], [], [], 0.1)[0]:
-                try:
-                    self.shown += os.read(self._master, 65536).decode(errors="replace")
-                except OSError:
-                    assert text in self.shown, self.shown
-
-    def types(self, text: str) -> None:
-        """Write a line."""
-        os.write(self._master, f"{text}\r".encode())
-
-    def status(self) -> int:
-        """Wait for the end."""
-        with contextlib.suppress(OSError):
-            while select.select([self._master], [], [], WAIT_SECONDS)[0]:
-                self.shown += os.read(self._master, 65536).decode(errors="replace")
-        return self._process.wait(WAIT_SECONDS)
-
-    def __enter__(self) -> "Terminal":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.wait()
-        os.close(self._master)
+def a_person(hive: HiveOfProcesses, *arguments: str) -> Terminal:
+    """Run ``hyperhive`` at a terminal, as whoever runs the hive."""
+    who = hive.identity()
+    if "user" in who:
+        who["group"] = pwd.getpwnam(who["user"]).pw_gid
+        who["extra_groups"] = []
+    program = (hive.player.python, "-P", "-m", "hyperhive.cli.main")
+    return Terminal((*program, "--config", str(hive.config), *arguments), hive.directory, **who)
 
 
 def causes(hive: HiveOfProcesses) -> set[str]:
@@ -126,7 +79,7 @@ def test_a_program_that_logs_in_within_its_agents_box_lets_the_agents_messages_f
     number = hive.send("alice", "hello")
     until(lambda: hive.state_of("alice") == "needs_login", "alice needs a login")
 
-    with Terminal(hive, "login", "alice", "--interactive") as person:
+    with a_person(hive, "login", "alice", "--interactive") as person:
         person.sees("Paste your token:")
         assert causes(hive) == {"login", "visit"}
         person.types("a-token")
@@ -152,11 +105,11 @@ def test_a_turn_that_runs_ends_before_the_login_and_a_login_that_fails_changes_n
     hive.send("alice", "hello")
     until(lambda: hive.state_of("alice") == "busy", "alice is at work")
 
-    with Terminal(hive, "login", "alice", "--interactive") as person:
+    with a_person(hive, "login", "alice", "--interactive") as person:
         person.sees("Waiting for its end")
         busy.unlink()
         person.sees("Paste your token:")
-        with Terminal(hive, "login", "alice", "--interactive") as other:
+        with a_person(hive, "login", "alice", "--interactive") as other:
             assert other.status() == 1
             assert "Somebody else is working" in other.shown
         assert causes(hive) == {"login", "visit"}
@@ -171,12 +124,12 @@ def test_a_turn_that_runs_ends_before_the_login_and_a_login_that_fails_changes_n
 def test_another_program_can_be_named_and_one_that_is_not_there_is_said(
     hive: HiveOfProcesses,
 ) -> None:
-    with Terminal(hive, "login", "alice", "-i", "--", "sh", "-c", "echo here; exit 7") as person:
+    with a_person(hive, "login", "alice", "-i", "--", "sh", "-c", "echo here; exit 7") as person:
         assert person.status() == 1
     assert "here" in person.shown
     assert "sh ended with status 7" in person.shown
 
-    with Terminal(hive, "login", "alice", "-i", "--", "no-such-program") as person:
+    with a_person(hive, "login", "alice", "-i", "--", "no-such-program") as person:
         assert person.status() == 1
     assert "no-such-program" in person.shown
     assert "visit" not in causes(hive)

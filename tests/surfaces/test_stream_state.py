@@ -27,6 +27,7 @@ LEAVES = {
     "message_dead": ("leased", "dead"),
     "message_requeued": ("dead", "queued"),
     "message_dropped": ("dead", "dropped"),
+    "message_withdrawn": ("queued", "dropped"),
 }
 
 
@@ -61,6 +62,8 @@ class Client:
             self._count(data["to"], left, entered)
             self._change(data["id"], state=entered, **_changes(kind, data))
         elif kind.startswith("reminder_"):
+            known = self.reminders.get(data["reminder"]["id"])
+            assert data.get("was") == (known and known["state"])
             self.reminders[data["reminder"]["id"]] = data["reminder"]
         elif kind == "message_read":
             self._change(data["id"], read_at=event["at"])
@@ -108,7 +111,10 @@ class Client:
         elif kind in {"approval_added", "approval_changed", "approval_resolved"}:
             self.approvals[data["approval"]["id"]] = data["approval"]
         elif kind == "hive_started":
-            self._hive(version=data["version"], started_at=event["at"])
+            told = {key: data[key] for key in ("version", "limits")}
+            self._hive(**told, started_at=event["at"])
+        elif kind == "hive_changed":
+            self._hive(limits=data["limits"])
         else:
             assert kind == "hive_stopping", kind
 
@@ -201,14 +207,21 @@ _OF_AGENTS: dict[str, Callable[[State, State], State]] = {
 """What an event changes in the agent it is about."""
 
 
+_AGAIN = ("at", "preview", "redelivered")
+"""What is told of a message that is queued again, besides how that came."""
+
+
 def _changes(kind: str, data: State) -> State:
     """Say what else a step changes in a message."""
     if kind == "message_released":
-        return {key: data[key] for key in ("attempts", "redelivered", "not_before", "reason")}
+        return {key: data[key] for key in (*_AGAIN, "attempts", "not_before", "reason")}
     if kind == "message_dead":
         return {"attempts": data["attempts"], "reason": data["reason"]}
+    if kind == "message_withdrawn":
+        return {"reason": data["reason"]}
     if kind == "message_requeued":
-        return {"attempts": 0, "redelivered": True, "not_before": None}
+        beginning = {key: data[key] for key in ("at", "preview")}
+        return {**beginning, "attempts": 0, "redelivered": True, "not_before": None}
     return {}
 
 
@@ -319,6 +332,10 @@ class Load:
                 if verb:
                     await self.hive.admin.post(f"/api/messages/{message['id']}/{verb}")
             for message in state["messages"]:
+                if message["state"] == "queued" and self.chance.random() < 0.1:
+                    # Whoever has seen it meanwhile keeps it.
+                    target = f"/api/threads/message/{message['id']}/cancel"
+                    await self.hive.admin.ask("POST", target, data={})
                 mine = message["to"] == "operator" and message["read_at"] is None
                 if mine and self.chance.random() < 0.5:
                     await self.hive.admin.post(f"/api/messages/{message['id']}/read")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import hyperhive
-from hyperhive.client import OperatorClient
+from hyperhive.client import AgentClient, OperatorClient
 from hyperhive.domain.errors import HiveError
 from tests.systemd.machines import Machine, Namespace, await_that
 
@@ -42,6 +42,21 @@ class Host:
     def client(self) -> OperatorClient:
         """Speak to the hive as its admin does."""
         return OperatorClient(self.machine.path("/run/hyperhive/admin.sock"))
+
+    def client_of(self, agent: str) -> AgentClient:
+        """Speak to the hive as an agent does, by its socket."""
+        return AgentClient(self.machine.path(f"/run/hyperhive/agents/{agent}/agent.sock"))
+
+    def approve(self, number: int) -> Mapping[str, Any]:
+        """Say yes, wait for what comes of it, and give the approval then."""
+        with self.client() as client:
+            client.approve(number, client.approval(number)["digest"])
+
+            def is_over() -> bool:
+                return client.approval(number)["state"] in {"done", "failed"}
+
+            await_that(is_over, f"approval {number} is carried out", ROLLOUT_SECONDS)
+            return client.approval(number)
 
     def state(self) -> Snapshot:
         """Give the snapshot."""

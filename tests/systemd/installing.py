@@ -23,6 +23,7 @@ SUITE: Final = "bookworm"
 PACKAGES: Final = (
     "ca-certificates",
     "dbus",
+    "git",
     "iproute2",
     "libnss-systemd",
     "libpam-systemd",

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import hyperhive
-from pytest_nixos import Evaluated, Evaluator, Unit
+from pytest_nixos import Evaluated, Evaluator
+from tests import nixes
 from tests.systemd import installing
 from tests.systemd.machines import Machine, make_root
 
@@ -35,6 +36,7 @@ CONTAINERS: Final = "var/lib/nixos-containers"
 CONFIGURED: Final = "etc/nixos-containers"
 _START: Final = "nix/store/00000000000000000000000000000000-container-start"
 _INIT: Final = "nix/store/00000000000000000000000000000000-container-init"
+_NIX: Final = "opt/nix/bin"
 _PYTHON: Final = "nix/store/00000000000000000000000000000000-python3-env"
 
 # What nixos-containers' template says, as far as it concerns how a container lives.
@@ -102,6 +104,7 @@ set -eu
 system=$(dirname "$(dirname "$0")")
 rm -rf /etc/systemd/system/hyperhive-agent*
 cp -r "$system/units/." /etc/systemd/system
+ln -sfn "$system/etc/hyperhive" /etc/hyperhive
 ln -sfn "$system" /run/current-system
 """
 
@@ -129,9 +132,10 @@ def furnish(root: Path, debian: Path, found: Evaluated) -> None:
     (root / "nix/var/nix/daemon-socket").mkdir(parents=True)
     (root / CONTAINERS).mkdir(parents=True, mode=0o700)
     _install_python(root)
-    for unit in _units_of_host(found):
+    for unit in found.units.values():
         for path in _store_paths(unit.text):
             _stand_in(root, path)
+    nixes.install(root / _NIX, "/nix/store")
     _executable(root / _START, _START_SCRIPT)
     _executable(root / _INIT, _INIT_SCRIPT)
     _write(root / SYSTEMD / "container@.service", _TEMPLATE)
@@ -145,15 +149,15 @@ def furnish(root: Path, debian: Path, found: Evaluated) -> None:
 
 def install(root: Path, found: Evaluated) -> None:
     """Put all into place that a switch puts into place: units, files, the systems of guests."""
-    for unit in _units_of_host(found):
+    for unit in found.units.values():
         name, _, _ = unit.name.partition("@")
         is_drop_in = name == "container"
         place = f"{unit.name}.d/10-evaluated.conf" if is_drop_in else unit.name
         _write(root / SYSTEMD / place, unit.text)
         for target in unit.wanted_by:
             _link(root / SYSTEMD / f"{target}.wants" / unit.name, f"/{SYSTEMD}/{unit.name}")
-        if unit.name == "hyperhive.service":
-            path = "[Service]\nEnvironment=PATH=/usr/sbin:/usr/bin\n"
+        if name.startswith("hyperhive"):
+            path = f"[Service]\nEnvironment=PATH=/{_NIX}:/usr/sbin:/usr/bin\n"
             _write(root / SYSTEMD / f"{unit.name}.d/path.conf", path)
     for mount in found.value("systemd.mounts"):
         name = mount["where"].strip("/").replace("/", "-") + ".mount"
@@ -174,6 +178,7 @@ def install(root: Path, found: Evaluated) -> None:
     assert rendered is not None
     _write(root / rendered.lstrip("/"), json.dumps(declaration, indent=2))
     _link(root / "etc/hyperhive/hive.json", rendered)
+    _install_spawning(root, found)
     for name, container in found.value("containers").items():
         guest = found.inside(f"containers.{name}.config")
         _write_system(root / container["path"].lstrip("/"), guest)
@@ -199,12 +204,28 @@ def switch(machine: Machine, found: Evaluated) -> None:
     machine.run("systemctl", "reload", "hyperhive.service")
 
 
-def _units_of_host(found: Evaluated) -> list[Unit]:
-    return [
-        unit
-        for name, unit in sorted(found.units.items())
-        if not name.startswith("hyperhive-deploy")
-    ]
+def add_system(root: Path, debian: Path, found: Evaluated, agent: str, word: str) -> Path:
+    """Make a system of a spawned agent that `nixes` finds, and the root of its container."""
+    system = nixes.system(root / "nix/store", agent, word)
+    _write_system(system, found, is_made=True)
+    place = root / CONTAINERS / f"h-{agent}"
+    if not place.exists():
+        _make_guest(place, debian, found)
+    return system
+
+
+def _install_spawning(root: Path, found: Evaluated) -> None:
+    """Put into place what the host renders for spawned agents."""
+    unit = found.unit("hyperhive-deploy@.service").section("Service")
+    given = dict(line.strip('"').split("=", 1) for line in unit.every("Environment"))
+    for variable, option in (("TEMPLATE", "settings"), ("UNIT", "unit")):
+        text = found.value(f"services.hyperhive.spawned.{option}")
+        _write(root / given[variable].lstrip("/"), text)
+    rendered = found.files["hyperhive/spawned"].source
+    assert rendered is not None
+    for name, text in found.value("services.hyperhive.spawned.texts").items():
+        _write(root / rendered.lstrip("/") / name, text)
+    _link(root / "etc/hyperhive/spawned", rendered)
 
 
 def _install_python(root: Path) -> None:
@@ -230,7 +251,11 @@ def _stand_in(root: Path, path: str) -> None:
     place = root / path.lstrip("/")
     if place.exists() or place.is_symlink():
         return
-    if "-hyperhive-" in path:
+    if path.endswith("-deploy.sh"):
+        _executable(place, (MODULE.parent / "deploy.sh").read_text())
+    elif path.endswith("-runtimeShell"):
+        _link(place, "/usr/bin/bash")
+    elif "-hyperhive-" in path:
         run = "import sys\nfrom hyperhive.cli.main import main\nsys.exit(main())\n"
         _executable(place / "bin/hyperhive", f"#!/{_PYTHON}/bin/python3\n{run}")
     else:
@@ -238,19 +263,25 @@ def _stand_in(root: Path, path: str) -> None:
 
 
 def _store_paths(text: str) -> set[str]:
-    """Give the packages whose programs a unit runs."""
+    """Give what of the store a unit runs."""
     found = set()
     for line in text.splitlines():
         key, _, value = line.partition("=")
-        if key.startswith("Exec") and value.startswith("/nix/store/"):
-            found.add("/".join(shlex.split(value)[0].split("/")[:4]))
+        if key.startswith("Exec"):
+            words = (word for word in shlex.split(value) if word.startswith("/nix/store/"))
+            found |= {"/".join(word.split("/")[:4]) for word in words}
     return found
 
 
-def _write_system(place: Path, guest: Evaluated) -> None:
+def _write_system(place: Path, guest: Evaluated, *, is_made: bool = False) -> None:
     """Write a guest's system, as far as it differs from Debian: its units, and how it starts."""
-    if place.exists():
+    if place.exists() and not is_made:
         return
+    marker, configuration = guest.files["hyperhive/agent"].text, "hyperhive/configuration"
+    assert marker is not None
+    _write(place / "etc/hyperhive/agent", marker)
+    if configuration in guest.files:
+        shutil.copytree(str(guest.files[configuration].source), place / "etc" / configuration)
     for unit in guest.units.values():
         _write(place / "units" / unit.name, unit.text)
         if unit.name == "hyperhive-agent.service":

@@ -38,7 +38,7 @@ from tests.promises import promise
 
 pytestmark = pytest.mark.anyio
 
-BOUND_SECONDS = 10.0
+BOUND_SECONDS = 30.0
 PENDING_MAX = 25
 
 

@@ -153,6 +153,7 @@ def _tool(content: object, value: object) -> dict[str, object]:
             "/api/agents/bob/redeploy",
             {"revision": "deployed/7"},
         ),
+        (lambda c: c.update_inputs(), "POST", "/api/hive/update-inputs", {}),
         (lambda c: c.purge("bob"), "POST", "/api/tombstones/bob/purge", {}),
         (lambda c: c.restart_hive(), "POST", "/api/hive/restart", {"agents": None}),
         (

@@ -20,7 +20,7 @@ from tests.surfaces.hives import until
 
 pytestmark = pytest.mark.anyio
 
-BOUND_SECONDS = 20.0
+BOUND_SECONDS = 30.0
 HOUR = 3600.0
 
 

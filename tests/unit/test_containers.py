@@ -32,12 +32,19 @@ class PretendedSystemd(Systemd):
         self.lines: list[str] = []
         self.refusal: str | None = None
         self.runs = 0
+        self.deployed: list[str] = []
+        self.deployment_refused: str | None = None
         self._clock = clock
 
     async def units(self, *patterns: str) -> Mapping[str, Unit]:
         return dict(self.table)
 
     async def start(self, name: str) -> None:
+        if name.startswith("hyperhive-deploy@"):
+            self.deployed.append(name)
+            if self.deployment_refused is not None:
+                raise UnavailableError("Job for it failed.")
+            return
         if self.refusal is not None:
             self.table[name] = Unit(name, "failed")
             raise UnavailableError(self.refusal)
@@ -51,6 +58,8 @@ class PretendedSystemd(Systemd):
         return self.lines[-lines:]
 
     async def story(self, name: str, lines: int) -> list[str]:
+        if name.startswith("hyperhive-deploy@"):
+            return ["Starting it", f"hyperhive-deploy: {self.deployment_refused}", "Failed it"]
         return ["nspawn: no such directory"]
 
 
@@ -196,3 +205,58 @@ async def test_a_guest_whose_harness_wrote_nothing_speaks_for_itself(bench: Benc
     bench.systemd.lines = ["booting", "no such unit"]
 
     assert await bench.runtime.logs("alice", 1) == ["no such unit"]
+
+
+async def test_the_system_of_a_spawned_agent_is_put_in_place_before_its_container_starts(
+    bench: Bench,
+) -> None:
+    bench.paths.requests.mkdir(parents=True)
+    spec = replace(bench.spec(), built="/nix/store/one")
+
+    await bench.runtime.start(spec)
+
+    assert bench.systemd.deployed == ["hyperhive-deploy@alice.service"]
+    assert (bench.paths.requests / "alice").read_text() == "/nix/store/one\n"
+    assert (await bench.runtime.observe())["alice"].digest == spec.digest
+    assert replace(spec, built="/nix/store/two").digest != spec.digest
+
+
+async def test_a_declared_agents_system_is_the_hosts_alone_to_put_in_place(bench: Bench) -> None:
+    await bench.runtime.start(bench.spec())
+
+    assert bench.systemd.deployed == []
+
+
+async def test_a_system_that_the_host_refuses_is_not_started_and_it_says_why(bench: Bench) -> None:
+    bench.paths.requests.mkdir(parents=True)
+    bench.systemd.deployment_refused = "the request for alice was not made for it"
+
+    with pytest.raises(UnavailableError, match="its system: the request for alice was not made"):
+        await bench.runtime.start(replace(bench.spec(), built="/nix/store/one"))
+    assert bench.systemd.runs == 0
+
+
+async def test_a_link_in_the_place_of_a_request_is_not_followed(
+    bench: Bench, tmp_path: Path
+) -> None:
+    bench.paths.requests.mkdir(parents=True)
+    secret = tmp_path / "secret"
+    secret.write_text("kept")
+    for name in ("alice", ".alice.new"):
+        (bench.paths.requests / name).symlink_to(secret)
+
+    await bench.runtime.start(replace(bench.spec(), built="/nix/store/one"))
+
+    assert secret.read_text() == "kept"
+    assert (bench.paths.requests / "alice").read_text() == "/nix/store/one\n"
+
+
+async def test_what_the_host_has_of_an_agent_that_is_purged_is_taken_away(bench: Bench) -> None:
+    bench.paths.requests.mkdir(parents=True)
+
+    await bench.runtime.forget("alice")
+    await bench.runtime.forget("nobody")
+    await bench.runtime.forget("../alice")
+
+    assert bench.systemd.deployed == ["hyperhive-deploy@alice.service"]
+    assert (bench.paths.requests / "alice").read_text() == "none\n"

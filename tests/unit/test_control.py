@@ -23,7 +23,7 @@ from tests.builders import Desk, ManualClock, a_desk, a_hive, a_store, wired
 
 pytestmark = pytest.mark.anyio
 
-BOUND_SECONDS = 10.0
+BOUND_SECONDS = 30.0
 
 
 def control_of(desk: Desk) -> Control:

@@ -454,5 +454,9 @@ EVERYTHING: dict[str, object] = {
     "backups": {"everyHours": 12, "keep": 3},
     "limits": {"agents": 20, "spendPerDayUsd": 100},
     "manager": {"stateAccess": "read-write"},
+    "spawned": {
+        "credentials": {"ANTHROPIC_API_KEY": "./keys/spawned"},
+        "flake": "/etc/hyperhive/spawned",
+    },
 }
 """A valid declaration that sets every key there is."""

@@ -44,6 +44,7 @@ BREAKS: Final = [
     ("mcp", "hyperhive.surfaces.http", "mcp"),
     ("clockwork", "hyperhive.bootstrap", "apscheduler"),
     ("forge", "hyperhive.services", "requests"),
+    ("programs", "hyperhive.services", "hyperhive.programs"),
     ("plugin", "pytest_nixos.nix", "hyperhive.domain"),
     ("product", "hyperhive.runtimes", "pytest_nixos.nix"),
     ("sql", "hyperhive.services", "sqlalchemy"),
@@ -52,7 +53,7 @@ BREAKS: Final = [
 
 MAY_START_PROCESSES: Final = (
     "runtimes/",
-    "git/",
+    "programs.py",
     "harness/drivers/",
     "harness/script_programs.py",
     "harness/script_tools.py",

@@ -2,83 +2,38 @@
 
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from hyperhive.config import Hive, RuntimeKind
 from hyperhive.config.faults import DeclarationError
-from hyperhive.config.spawned import read_settings
+from hyperhive.config.spawned import SpawnedAgent, agent_of, read_settings
 from hyperhive.domain import actors
 from hyperhive.domain.actors import THE_OPERATOR
-from hyperhive.domain.approvals import ApprovalKind, ApprovalState
+from hyperhive.domain.approvals import ApprovalState
 from hyperhive.domain.errors import (
     ConflictError,
     ForbiddenError,
     HiveError,
     NotFoundError,
-    UnavailableError,
 )
 from hyperhive.domain.paths import HivePaths
-from hyperhive.git.repositories import GitRepositories
-from hyperhive.services.approvals import Approvals
-from hyperhive.services.carrying import Carrying
-from hyperhive.services.deploying import Deploying
+from hyperhive.nix.parsing import NixParser
 from hyperhive.services.snapshot import Snapshots
-from hyperhive.services.spawning import Spawning
+from hyperhive.services.spawning import seed
 from hyperhive.store import approvals as approval_rows
-from tests import proposals
-from tests.builders import Desk, a_desk, a_hive
+from tests.builders import a_hive
 from tests.promises import promise
+from tests.spawning import QUEEN, Bench, a_bench
 
 pytestmark = pytest.mark.anyio
-
-QUEEN = actors.agent("queen")
-
-
-@dataclass(slots=True)
-class Bench:
-    """A desk whose operator decides."""
-
-    desk: Desk
-    kept: GitRepositories
-    approvals: Approvals
-    carrying: Carrying
-    spawning: Spawning
-    deploying: Deploying
-    directory: Path
-
-    async def approve(self, number: int) -> dict[str, Any]:
-        """Say yes and have it carried out; give the approval then."""
-        shown = await self.approvals.show(number)
-        await self.approvals.approve(THE_OPERATOR, number, shown["digest"], via="test")
-        await self.carrying.carry(number)
-        return await self.approvals.show(number)
-
-    async def spawn(self, name: str = "carol") -> dict[str, Any]:
-        asked = await self.spawning.request(QUEEN, name, "sings")
-        return await self.approve(asked["id"])
-
-    async def propose(self, **settings: Any) -> str:
-        repository = HivePaths(self.directory, self.directory).config("carol")
-        return proposals.commit(repository, agent_json=json.dumps(settings))
 
 
 @pytest.fixture
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    async with a_desk(tmp_path) as desk:
-        kept = GitRepositories(HivePaths(tmp_path, tmp_path / "run"))
-        approvals = Approvals(desk.store, desk.agents, desk.quotas)
-        spawning = Spawning(desk.store, desk.agents, approvals, kept)
-        deploying = Deploying(desk.store, desk.agents, approvals, kept)
-        approvals.executors |= {
-            ApprovalKind.SPAWN: spawning,
-            ApprovalKind.CONFIG_CHANGE: deploying,
-        }
-        carrying = Carrying(desk.store, approvals)
-        yield Bench(desk, kept, approvals, carrying, spawning, deploying, tmp_path)
+    async with a_bench(tmp_path) as bench:
+        yield bench
 
 
 @promise("N1")
@@ -300,17 +255,6 @@ async def declare(bench: Bench, hive: Hive) -> None:
 
 
 @promise("N1")
-async def test_no_agent_is_spawned_where_its_system_would_have_to_be_built(bench: Bench) -> None:
-    hive = bench.desk.agents.declared
-    there = {"runtime": RuntimeKind.NIXOS_CONTAINER}
-    agents = {name: agent.model_copy(update=there) for name, agent in hive.agents.items()}
-    await declare(bench, hive.model_copy(update={"agents": agents}))
-
-    with pytest.raises(UnavailableError, match="NixOS container"):
-        await bench.spawning.request(QUEEN, "carol", "sings")
-
-
-@promise("N1")
 async def test_the_declaration_says_how_many_agents_there_may_be(bench: Bench) -> None:
     hive = bench.desk.agents.declared
     limits = hive.limits.model_copy(update={"agents": len(hive.agents) + 1})
@@ -319,3 +263,32 @@ async def test_the_declaration_says_how_many_agents_there_may_be(bench: Bench) -
 
     with pytest.raises(ConflictError, match=rf"limits\.agents is {limits.agents}"):
         await bench.spawning.request(QUEEN, "dave", "hums")
+
+
+async def test_only_where_a_system_is_built_a_configuration_begins_with_one() -> None:
+    built = seed("carol", "{}", RuntimeKind.NIXOS_CONTAINER)
+    assert await NixParser().fault(built["agent.nix"]) is None
+    assert "`agent.nix`" in built["README.md"]
+    assert seed("carol", "{}", RuntimeKind.BUBBLEWRAP).keys() == {"agent.json", "README.md"}
+
+
+PAID = {"driver": {"kind": "claude"}, "credentials": {"ANTHROPIC_API_KEY": "/k", "DEPLOY": "/d"}}
+
+
+@promise("N3")
+@pytest.mark.parametrize(
+    ("spawned", "expected"),
+    [({}, {"ANTHROPIC_API_KEY": Path("/k")}), ({"X": "/x"}, {"X": Path("/x")})],
+)
+async def test_a_spawned_agent_has_its_managers_key_of_a_model_and_no_other_secret(
+    tmp_path: Path, spawned: dict[str, str], expected: dict[str, Path]
+) -> None:
+    more = {"spawned": {"credentials": spawned}}
+    hive = a_hive(tmp_path, tmp_path / "run", ("queen",), hive=more, queen=PAID)
+    assert agent_of(hive, "carol", SpawnedAgent()).credentials == expected
+
+
+async def test_a_program_that_no_model_answers_gets_no_credential(tmp_path: Path) -> None:
+    more = {"spawned": {"credentials": {"X": "/x"}}}
+    hive = a_hive(tmp_path, tmp_path / "run", ("queen",), hive=more)
+    assert agent_of(hive, "carol", SpawnedAgent()).credentials == {}

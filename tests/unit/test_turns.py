@@ -20,7 +20,7 @@ from tests.store.holding import commits_of, writer_held
 pytestmark = pytest.mark.anyio
 
 LONG_SECONDS = 30.0
-BOUND_SECONDS = 10.0
+BOUND_SECONDS = 30.0
 
 End = Callable[[Desk, int], Awaitable[object]]
 

@@ -129,6 +129,16 @@ FAULTS: Final[Mapping[str, tuple[dict[str, Any], dict[str, Any], str]]] = {
         {"containers": {"h-web": {"config": {}}}},
         "The container h-web bears a name that the hive's server may start and stop.",
     ),
+    "no Nix to build spawned agents": (
+        {},
+        {"nix": {"enable": False}},
+        "Set nix.enable = true, or services.hyperhive.spawned.enable = false.",
+    ),
+    "a Nix that the server may not ask": (
+        {},
+        {"nix": {"settings": {"allowed-users": ["@wheel"]}}},
+        'Add "hyperhive" to nix.settings.allowed-users',
+    ),
     "a state directory that honours setuid": (
         {},
         {"fileSystems": {"/var/lib/hyperhive": {"device": "/dev/sdb1", "fsType": "ext4"}}},
@@ -142,6 +152,17 @@ FAULTS: Final[Mapping[str, tuple[dict[str, Any], dict[str, Any], str]]] = {
             }
         },
         "which can neither map users nor hold the database.",
+    ),
+    "a state directory below one on a network": (
+        {},
+        {
+            "fileSystems": {
+                "/": {"fsType": "ext4"},
+                "/var": {"fsType": "nfs4", "device": "n:/var"},
+                "/var/lib/hyper": {"fsType": "ext4"},
+            }
+        },
+        "/var/lib/hyperhive is on a file system of the type nfs4",
     ),
     "a state directory that cannot be mounted": (
         {"stateDir": "/var/lib/my hive"},

@@ -37,6 +37,7 @@ def test_the_manager_sees_every_state_read_only_and_its_own_writable(little: Eva
     assert mounts(little, "queen") == FOR_ALL | {
         "/agents": (f"{STATE}/agents", "--bind-ro"),
         "/applied": (f"{STATE}/applied", "--bind-ro"),
+        "/configs": (f"{STATE}/configs", "--bind"),
         "/agents/queen/state": (f"{STATE}/agents/queen/state", "--bind"),
         "/home/agent": (f"{STATE}/homes/queen", "--bind"),
         "/run/hyperhive": ("/run/hyperhive/agents/queen", "--bind-ro"),
@@ -52,6 +53,7 @@ def test_a_manager_that_may_write_gets_each_state_and_nothing_beside_it(example:
         "/agents/alice/state",
         "/agents/bob/state",
         "/agents/carol/state",
+        "/configs",
         "/home/agent",
         "/shared",
     }
@@ -194,6 +196,7 @@ def test_the_harness_writes_what_the_agent_may_write(example: Evaluated) -> None
     assert set(queen.every("ReadWritePaths")) == {
         "/agents/queen/state",
         *own,
+        "/configs",
         *(f"/agents/{name}/state" for name in ("alice", "bob", "carol")),
     }
 

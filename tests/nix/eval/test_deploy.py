@@ -10,8 +10,9 @@ from typing import Final
 
 import pytest
 
-from pytest_nixos import Evaluated
-from tests.nix.hives import MODULE
+from pytest_nixos import Evaluated, Evaluator
+from tests.nix.hives import HIVE, MODULE, hive, small
+from tests.promises import promise
 
 SCRIPT: Final = MODULE.parent / "deploy.sh"
 UNIT: Final = "hyperhive-deploy@.service"
@@ -31,14 +32,21 @@ class Host:
         self.profiles = root / "profiles"
         self.valid = root / "valid"
         self.said = root / "said"
+        self.drop_ins = root / "control"
         for directory in (self.store, self.requests, self.containers, root / "bin"):
             directory.mkdir(parents=True)
         self.valid.touch()
         self.said.touch()
         self._program("nix-store", f'grep -qxF -- "$2" {self.valid}')
-        self._program("nix-env", f'echo "nix-env $*" >>{self.said}')
+        self._program(
+            "systemctl", f'echo "$*" >>{self.said}; [ "$1" != is-active ] || [ -e {root}/active ]'
+        )
         self.template = root / "template"
-        self.template.write_text("LOCAL_ADDRESS=@address@\nFLAGS=/agents/@name@/state\n")
+        self.template.write_text(
+            "SYSTEM_PATH=@system@\nLOCAL_ADDRESS=@address@\nFLAGS=/agents/@name@/state\n"
+        )
+        self.unit = root / "unit"
+        self.unit.write_text("[Service]\nRestart=no\n")
 
     def system(self, agent: str = "erin", *, name: str = "nixos-system-h-erin") -> Path:
         """Build a system that says for whom it was made."""
@@ -66,6 +74,8 @@ class Host:
                 "PROFILES": str(self.profiles),
                 "STORE": str(self.store),
                 "TEMPLATE": str(self.template),
+                "UNIT": str(self.unit),
+                "DROP_INS": str(self.drop_ins),
                 "FIRST": str(FIRST),
                 "ROOM": str(ROOM),
             },
@@ -74,6 +84,11 @@ class Host:
             timeout=30,
             check=False,
         )
+
+    @property
+    def drop_in(self) -> Path:
+        """What erin's unit has beside its template."""
+        return self.drop_ins / "container@h-erin.service.d" / "hyperhive.conf"
 
     @property
     def settings(self) -> dict[str, str]:
@@ -100,26 +115,39 @@ def refused(done: subprocess.CompletedProcess[str], host: Host) -> str:
     return done.stderr.strip().removeprefix("hyperhive-deploy: ")
 
 
-def test_a_system_made_for_the_agent_becomes_its_containers_profile(host: Host) -> None:
+def test_a_system_made_for_the_agent_becomes_that_of_its_container(host: Host) -> None:
     system = host.system()
     host.ask(system)
 
     done = host.deploy()
 
     assert done.returncode == 0, done.stderr
-    profile = host.profiles / "h-erin" / "system"
-    assert host.said.read_text() == f"nix-env --profile {profile} --set {system}\n"
+    assert f"SYSTEM_PATH={system}\n" in host.settings["h-erin.conf"]
+    assert (host.profiles / "h-erin" / "system").readlink() == system
 
 
 def test_the_container_has_the_settings_of_the_module_whoever_asks(host: Host) -> None:
-    host.ask(host.system())
+    system = host.system()
+    host.ask(system)
 
     host.deploy()
 
     digest = int(hashlib.sha256(b"erin").hexdigest()[:12], 16)
     number = FIRST + digest % ROOM
     address = ".".join(str(number >> shift & 255) for shift in (24, 16, 8, 0))
-    assert host.settings == {"h-erin.conf": f"LOCAL_ADDRESS={address}\nFLAGS=/agents/erin/state\n"}
+    assert host.settings == {
+        "h-erin.conf": f"SYSTEM_PATH={system}\nLOCAL_ADDRESS={address}\nFLAGS=/agents/erin/state\n"
+    }
+    assert host.drop_in.read_text() == host.unit.read_text()
+
+
+def test_systemd_is_told_of_a_unit_that_changed_and_of_no_other(host: Host) -> None:
+    host.ask(host.system())
+    host.deploy()
+    assert host.said.read_text() == "daemon-reload\n"
+
+    host.deploy()
+    assert host.said.read_text() == "daemon-reload\n"
 
 
 def test_a_declared_and_a_spawned_agent_get_their_address_by_the_same_rule(
@@ -135,12 +163,27 @@ def test_a_declared_and_a_spawned_agent_get_their_address_by_the_same_rule(
     assert little.value("containers.h-alice.localAddress") == address
 
 
-def test_settings_are_there_before_the_system(host: Host) -> None:
+def test_what_is_purged_leaves_nothing_that_could_be_started(host: Host) -> None:
     host.ask(host.system())
-    stop = host.root / "bin" / "nix-env"
-    stop.write_text(f"#!/bin/sh\ntest -f {host.containers}/h-erin.conf\n")
+    host.deploy()
+    host.ask("none")
 
     assert host.deploy().returncode == 0
+    assert host.settings == {}
+    assert not (host.profiles / "h-erin").exists()
+    assert not host.drop_in.parent.exists()
+
+
+def test_what_runs_is_not_taken_away(host: Host) -> None:
+    host.ask(host.system())
+    host.deploy()
+    host.ask("none")
+    (host.root / "active").touch()
+
+    done = host.deploy()
+
+    assert "the container of erin runs" in done.stderr
+    assert "h-erin.conf" in host.settings
 
 
 @pytest.mark.parametrize(
@@ -256,21 +299,77 @@ def test_the_unit_runs_the_script_for_one_agent_and_evaluates_nothing(little: Ev
     assert re.search(r"deploy\.sh %i$", service["ExecStart"])
     assert service["Type"] == "oneshot"
     assert service["PrivateNetwork"] == "true"
-    assert service.every("ReadWritePaths") == ["-/etc/nixos-containers", "/nix/var/nix"]
+    assert service.every("ReadWritePaths") == [
+        "-/etc/nixos-containers",
+        "-/etc/systemd/system.control",
+        "/nix/var/nix",
+    ]
     assert unit_environment(little)["DECLARED"] == "alice bob queen"
     assert not {"Requires", "Wants"} & set(little.unit(UNIT).section("Unit"))
 
 
 def test_a_spawned_agent_gets_the_walls_of_a_declared_one(little: Evaluated) -> None:
-    template = little.value('systemd.services."hyperhive-deploy@".environment.TEMPLATE')
-    assert template.endswith("-hyperhive-container.conf")
+    environment = unit_environment(little)
+    assert environment["TEMPLATE"].endswith("-hyperhive-container.conf")
 
-    text = little.value("services.hyperhive.spawnedSettings")
+    text = little.value(f"{HIVE}.spawned.settings")
 
     declared = little.value("containers.h-alice.extraFlags")
-    assert [flag for flag in declared if flag.replace("alice", "@name@") not in text] == []
+    flags = next(line for line in text.splitlines() if line.startswith("EXTRA_NSPAWN_FLAGS="))
+    own = "--bind-ro=@system@/etc/hyperhive/configuration:/agents/@name@/config:idmap"
+    seen = [flag for flag in flags.split('"')[1].split() if flag != own]
+    assert [flag.replace("@name@", "alice") for flag in seen] == declared
     assert "PRIVATE_USERS=pick" in text
     assert "PRIVATE_NETWORK=1" in text
+
+
+def test_the_unit_of_a_spawned_agent_is_held_like_a_declared_ones(nixos_eval: Evaluator) -> None:
+    held = {"limits": {"memory": "2G", "cpu": 1.5, "tasks": 512}}
+    found = hive(nixos_eval, small(agents={"queen": held, "alice": held}))
+
+    declared = found.unit("container@h-alice.service").section("Service")
+    wanted = ("Restart", "TimeoutStopSec", "MemoryMax", "CPUQuota", "TasksMax")
+    text = found.value(f"{HIVE}.spawned.unit")
+    assert [f"{key}={declared[key]}" in text.splitlines() for key in wanted] == [True] * 5
+    assert "RequiresMountsFor=/var/lib/hyperhive" in text.splitlines()
+
+
+def test_a_spawned_agent_reaches_no_more_than_its_manager(nixos_eval: Evaluator) -> None:
+    alone = hive(nixos_eval, small(agents={"queen": {"network": "none"}}))
+    shared = hive(nixos_eval, small(agents={"queen": {"network": "host"}}))
+
+    assert "ADDRESS" not in alone.value(f"{HIVE}.spawned.settings")
+    assert "LOCAL_ADDRESS=@address@" in shared.value(f"{HIVE}.spawned.settings")
+
+
+def test_a_spawned_agent_has_its_managers_credentials_and_script(example: Evaluated) -> None:
+    credentials = "/run/hyperhive/credentials/@name@:/run/hyperhive/credentials:idmap"
+
+    assert f"--bind-ro={credentials}" in example.value(f"{HIVE}.spawned.settings")
+
+
+@promise("N12")
+def test_what_the_manager_could_exchange_is_mounted_into_no_other_container(
+    example: Evaluated,
+) -> None:
+    """Whoever may write into a directory can put a link in the place of anything in it."""
+    kept = "/var/lib/hyperhive/configs"
+    settings = example.value(f"{HIVE}.spawned.settings")
+    others = [example.value(f"containers.h-{name}.extraFlags") for name in ("alice", "bob")]
+
+    assert f"--bind={kept}:/configs:idmap" in example.value("containers.h-queen.extraFlags")
+    assert kept not in settings
+    assert [flag for flags in others for flag in flags if kept in flag] == []
+
+
+def test_a_hive_without_spawning_has_no_such_unit_and_no_rule_for_it(nixos_eval: Evaluator) -> None:
+    """A rule that names a template which is not there would let the server make such a unit up."""
+    found = hive(nixos_eval, small(spawned={"enable": False}))
+
+    assert UNIT not in found.units
+    assert "hyperhive-deploy" not in found.value("security.polkit.extraConfig")
+    assert "spawned" not in found.value(f"{HIVE}.declaration")
+    assert found.unit("container@.service").section("Unit")["AssertPathExists"]
 
 
 def test_the_script_is_sound() -> None:

@@ -18,6 +18,7 @@ from pytest_nixos import Documented, Evaluated, EvaluationFailed, Evaluator
 from tests.nix.hives import HERE, HIVE, hive, small
 
 GOLDEN: Final = HERE / "golden" / "hive.json"
+SPAWNED: Final = "/etc/hyperhive/spawned"
 
 DRIVER: Final[Mapping[str, Any]] = {
     "kind": "claude",
@@ -102,6 +103,7 @@ EVERYTHING: Final[Mapping[str, Any]] = {
     "backups": {"everyHours": 12, "keep": 3},
     "limits": {"agents": 20, "spendPerDayUsd": 100},
     "manager": {"stateAccess": "read-only"},
+    "spawned": {"credentials": {"ANTHROPIC_API_KEY": "/var/lib/hive/keys/spawned"}},
     "forge": {
         "kind": "forgejo",
         "url": "https://git.example.org",
@@ -128,6 +130,9 @@ ONLY_ON_NIXOS: Final = {
     "network": "the host's network",
     "guest": "the containers' NixOS",
     "settings": "rendered as it is",
+    "spawned.enable": "whether systems can be built",
+    "spawned.nixpkgs": "what they are built from",
+    "spawned.guest": "the containers' NixOS",
     "agents.<name>.driver.package": "what is installed",
     "agents.<name>.network": "the container's network",
     "agents.<name>.address": "the container's network",
@@ -163,6 +168,7 @@ def test_the_server_reads_every_key_of_the_golden_file() -> None:
 
 def test_every_option_is_rendered_under_its_own_name(everything: Evaluated) -> None:
     expected = json.loads(json.dumps(EVERYTHING))
+    expected["spawned"]["flake"] = SPAWNED
     for agent in expected["agents"].values():
         agent["runtime"] = "nixos-container"
 
@@ -194,7 +200,7 @@ def test_every_option_is_rendered_or_about_nixos(options: Mapping[str, Documente
 def test_every_key_of_the_declaration_has_an_option_or_is_in_settings() -> None:
     without = {*model_keys(config.Hive)} - {"operator.secretFile"} - {*leaves(EVERYTHING)}
 
-    assert without == {"agents.<name>.name", "agents.<name>.runtime"}
+    assert without == {"agents.<name>.name", "agents.<name>.runtime", "spawned.flake"}
 
 
 @pytest.mark.parametrize(
@@ -289,7 +295,12 @@ def test_what_was_said_in_settings_before_it_had_an_option_still_counts(
     old = {
         "stateDir": "/srv/hive",
         "runDir": "/run/h",
-        "operator": {"port": 7702, "secretFile": "/run/secrets/op"},
+        "operator": {
+            "port": 7702,
+            "secretFile": "/run/secrets/op",
+            "webhook": {"urlFile": "/run/secrets/hook", "perMinute": 3},
+        },
+        "backups": {"keep": 3},
         "agents": small()["services"]["hyperhive"]["agents"],
     }
 
@@ -302,7 +313,9 @@ def test_what_was_said_in_settings_before_it_had_an_option_still_counts(
         "address": "127.0.0.1",
         "port": 7702,
         "secretFile": "/run/credentials/hyperhive.service/operator",
+        "webhook": {"urlFile": "/run/credentials/hyperhive.service/webhook", "perMinute": 3},
     }
+    assert declared["backups"] == {"keep": 3}
     assert set(declared["agents"]) == {"alice", "bob", "queen"}
     assert {one.split("`")[1].split("'")[0] for one in found.warnings} >= {
         f"{HIVE}.settings.stateDir",

@@ -179,6 +179,7 @@ def test_directories_outlive_the_server(little: Evaluated) -> None:
         "/agents/alice": "0750",
         "/agents/alice/state": "0700",
         "/applied": "0750",
+        "/configs": "0750",
         "/deploy": "0750",
         "/docs": "0750",
         "/homes": "0750",

@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 
 from pytest_nixos import Evaluator
-from tests.nix.hives import HIVE, MODULE, REPOSITORY, hive, small
+from tests.nix.hives import HIVE, MODULE, REPOSITORY, hive, small, spawned_guest
 
 PAGES: Final = (
     REPOSITORY / "README.md",
@@ -40,9 +40,11 @@ def snippets() -> Iterator[tuple[str, str]]:
 
 
 SNIPPETS: Final = dict(snippets())
+OF_AGENTS: Final = [where for where in SNIPPETS if where.startswith("docs/spawning.md")]
+"""Those that are an ``agent.nix``."""
 
 
-@pytest.mark.parametrize("where", SNIPPETS)
+@pytest.mark.parametrize("where", [where for where in SNIPPETS if where not in OF_AGENTS])
 def test_a_snippet_can_be_switched_to(where: str, nixos_eval: Evaluator, tmp_path: Path) -> None:
     text = SNIPPETS[where]
     is_whole = 'role = "manager"' in text
@@ -61,6 +63,17 @@ def test_a_snippet_can_be_switched_to(where: str, nixos_eval: Evaluator, tmp_pat
 
     assert found.failed == []
     assert found.value(f"{HIVE}.enable") is True
+
+
+@pytest.mark.parametrize("where", OF_AGENTS)
+def test_an_agents_snippet_is_let_through(
+    where: str, nixos_eval: Evaluator, tmp_path: Path
+) -> None:
+    (tmp_path / "agent.nix").write_text(SNIPPETS[where])
+
+    found = spawned_guest(nixos_eval, hive(nixos_eval, small()), "carol", tmp_path)
+
+    assert any(path.endswith("-ripgrep") for path in found.value("environment.systemPackages"))
 
 
 @pytest.mark.parametrize("page", ["modules/README.md", "docs/admin.md"])

@@ -17,7 +17,8 @@ from hyperhive.domain.errors import ConflictError, HiveError, NotFoundError
 from hyperhive.domain.instances import BoxSpec
 from hyperhive.domain.paths import HivePaths
 from hyperhive.domain.plan import Action, plan
-from hyperhive.domain.ports import Runtime
+from hyperhive.domain.ports import Runtime, Systems
+from hyperhive.nix.systems import NoSystems
 from hyperhive.reconcile.loop import Reconciler
 from hyperhive.reconcile.specs import HARNESS, box_specs
 from hyperhive.runtimes import environment
@@ -55,6 +56,8 @@ class Boxes:
     """Why the kinds of box that cannot be made here cannot."""
     systems: dict[str, str] = field(default_factory=dict)
     """What the host has configured for the boxes that it makes itself, by agent; `look_up`."""
+    built: Systems = field(default_factory=NoSystems)
+    """The systems of spawned agents."""
 
     def specs(
         self, hive: Hive | None = None, systems: Mapping[str, str] | None = None
@@ -63,14 +66,17 @@ class Boxes:
         declared = hive if hive is not None else self.agents.hive
         known = list(self.kinds) or [kind.value for kind in RuntimeKind]
         taken = self.systems if systems is None else systems
-        return box_specs(declared, known, harness=self.harness, systems=taken)
+        built = {
+            name: self.built.built(name, commit) for name, commit in self.agents.revisions.items()
+        }
+        return box_specs(declared, known, harness=self.harness, systems=taken, built=built)
 
     def look_up(self, hive: Hive) -> None:
         """See anew what the host has configured for the boxes of this declaration.
 
         Only here: while a system is switched its files change before the units that use them.
         """
-        self.systems = _systems(hive)
+        self.systems = self._configured(hive)
 
     async def planned(self, hive: Hive | None) -> tuple[Action, ...]:
         """Say what would be done now if this were the declaration."""
@@ -80,7 +86,7 @@ class Boxes:
         if self.reconciler is not None:
             self.reconciler.wake()
         declared = self.agents.hive if hive is None else self.agents.whole(hive)
-        specs = self.specs(declared, await asyncio.to_thread(_systems, declared))
+        specs = self.specs(declared, await asyncio.to_thread(self._configured, declared))
         return plan(specs, recorded, observed, now=self.store.clock())
 
     async def logs(self, name: str, lines: int) -> list[str]:
@@ -94,6 +100,18 @@ class Boxes:
         spec = self.specs().get(name)
         if spec is not None and spec.credentials and spec.paths.credentials(name).is_dir():
             await asyncio.to_thread(environment.write_credentials, spec, self.user)
+
+    async def forget(self, name: str) -> None:
+        """Have the host take away what it has configured for an agent that is gone for good."""
+        containers = self.kinds.get(RuntimeKind.NIXOS_CONTAINER.value)
+        if isinstance(containers, NixosContainerRuntime):
+            await containers.forget(name)
+
+    def _configured(self, hive: Hive) -> dict[str, str]:
+        spawned = self.agents.revisions
+        names = (name for name in _of_the_host(hive) if name not in spawned)
+        found = {name: configured(name) for name in names}
+        return {name: system for name, system in found.items() if system is not None}
 
     def _running(self) -> ChoosingRuntime:
         if self.runtime is None:
@@ -216,11 +234,6 @@ async def note_missing(boxes: Boxes) -> None:
             alerts.clear_alert(work, "boxes")
 
     await boxes.store.write(job)
-
-
-def _systems(hive: Hive) -> dict[str, str]:
-    found = {name: configured(name) for name in _of_the_host(hive)}
-    return {name: system for name, system in found.items() if system is not None}
 
 
 def _of_the_host(hive: Hive) -> Iterator[str]:

@@ -37,6 +37,10 @@ _Mark = tuple[int, int, int] | None
 _log = logging.getLogger(__name__)
 
 
+async def _nothing() -> None:
+    return None
+
+
 class Declaring:
     """Brings a changed declaration into force."""
 
@@ -48,6 +52,8 @@ class Declaring:
         self._seen = self._marks()
         self._busy = asyncio.Lock()
         self.open_agent: Callable[[str], Awaitable[Path]] | None = None
+        self.take_flake: Callable[[], Awaitable[None]] = _nothing
+        """Has the systems of spawned agents built from what the host says now."""
         self.plan_forge: Callable[[Hive | None], Awaitable[ForgePlan]] | None = None
 
     async def watch(self) -> None:
@@ -81,6 +87,7 @@ class Declaring:
             await self._agents.declare(hive)
             hive = self._agents.hive
             await asyncio.to_thread(self._boxes.look_up, hive)
+            await self.take_flake()
             for name, agent in sorted(hive.agents.items()):
                 if name not in known or known[name].runtime is not agent.runtime:
                     await self.let_in(name)
@@ -144,7 +151,7 @@ class Declaring:
 
     def _marks(self) -> tuple[_Mark, ...]:
         """Tell one state of the files that say what should run from another."""
-        return tuple(map(_mark, (self._source, *sources_of(self._agents.hive))))
+        return tuple(map(_mark, (self._source, *sources_of(self._agents.declared))))
 
     def _is_rendered(self) -> bool:
         return self._source is not None and self._source.resolve().is_relative_to(_STORE)

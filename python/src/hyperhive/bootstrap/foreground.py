@@ -10,7 +10,7 @@ import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 from hyperhive import config
 from hyperhive.bootstrap.forging import Connect
@@ -104,7 +104,8 @@ _reloads: set["asyncio.Future[None]"] = set()
 
 
 async def _announce(run: Running) -> None:
-    link = await run.vault.login_link()
+    # Whoever may read a log must not be the operator by that.
+    link = "hyperhive login-link" if _is_journal(sys.stdout) else await run.vault.login_link()
     runs = run.boxes.runtime is not None
     agents = f"{len(run.hive.agents)} agents" if runs else "no agents started here"
     sys.stdout.write(
@@ -117,6 +118,15 @@ async def _announce(run: Running) -> None:
         kinds = sorted({spec.runtime for spec in run.boxes.specs().values()})
         sys.stdout.write("".join(f"  boxes          {_WORDS.get(kind, kind)}\n" for kind in kinds))
     sys.stdout.flush()
+
+
+def _is_journal(stream: TextIO) -> bool:
+    """Whether what is written there ends in systemd's journal."""
+    try:
+        found = os.fstat(stream.fileno())
+    except (OSError, ValueError):
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
 
 
 def _allow_many_sockets() -> None:

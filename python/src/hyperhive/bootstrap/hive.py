@@ -23,7 +23,11 @@ from hyperhive.config import ForgeKind, Hive, RuntimeKind
 from hyperhive.domain.approvals import ApprovalKind
 from hyperhive.domain.errors import UnavailableError
 from hyperhive.domain.paths import HivePaths
+from hyperhive.domain.ports import Inputs, Systems
 from hyperhive.git.repositories import GitRepositories
+from hyperhive.nix.flakes import FlakeInputs, NoInputs
+from hyperhive.nix.parsing import NixParser
+from hyperhive.nix.systems import NixSystems, NoSystems
 from hyperhive.notices.webhook import Webhook
 from hyperhive.reconcile.loop import Reconciler
 from hyperhive.reconcile.specs import HARNESS
@@ -32,6 +36,7 @@ from hyperhive.services.agents import Agents
 from hyperhive.services.approval_threads import ApprovalThreads
 from hyperhive.services.approvals import Approvals, Consent
 from hyperhive.services.briefing import briefing
+from hyperhive.services.building import Building
 from hyperhive.services.carrying import Carrying
 from hyperhive.services.control import Control
 from hyperhive.services.deliveries import Deliveries
@@ -39,7 +44,7 @@ from hyperhive.services.deploying import Deploying
 from hyperhive.services.disk import Disk
 from hyperhive.services.feed import Feed
 from hyperhive.services.forge import ForgeDesk
-from hyperhive.services.inputs import NoInputs
+from hyperhive.services.inputs import UpdatingInputs
 from hyperhive.services.logins import Logins
 from hyperhive.services.message_threads import MessageThreads
 from hyperhive.services.messages import Messages
@@ -57,6 +62,7 @@ from hyperhive.services.snapshot import Snapshots
 from hyperhive.services.spawning import Spawning
 from hyperhive.services.stalls import Stalls
 from hyperhive.services.threads import Threads
+from hyperhive.services.trials import Trials
 from hyperhive.services.turns import Turns
 from hyperhive.services.upkeep import Upkeep
 from hyperhive.services.vault import Vault
@@ -113,8 +119,11 @@ class Running:
     deliveries: Deliveries
     spawning: Spawning
     deploying: Deploying
+    building: Building
+    inputs: UpdatingInputs
     carrying: Carrying
     restarts: Restarts
+    trials: Trials
     stalls: Stalls
     disk: Disk
     listeners: Listeners
@@ -194,7 +203,9 @@ async def running(
         stack.push_async_callback(close)
         run.declaring.open_agent = lambda name: run.listeners.open_agent(name, agent_app)
         run.spawning.let_in = run.declaring.let_in
-        run.spawning.awaits_hello = with_agents
+        run.declaring.take_flake = lambda: _take_flake(run)
+        run.spawning.awaits_hello = with_agents or outlives_server(hive)
+        run.trials.runs_boxes = run.spawning.awaits_hello
         run.url = await _listen(hive, run, operator, gate)
         run.vault.base_url = run.url
         tasks = _Tasks(stack)
@@ -207,6 +218,7 @@ async def running(
         tasks.start(run.restarts.run(), "restarts")
         tasks.start(run.carrying.run(), "approvals")
         tasks.start(run.deploying.run(), "tags of decisions")
+        tasks.start(run.building.run(), "systems")
         if forge is not None and run.forge.kind is not None:
             await Forging(
                 store,
@@ -259,7 +271,6 @@ async def _assemble(
     approvals = Approvals(store, agents, quotas)
     approvals.executors |= {
         ApprovalKind.ACTION: Consent(),
-        ApprovalKind.INPUT_UPDATE: NoInputs(),
         ApprovalKind.RECURRING_REMINDER: Recurring(store),
     }
     reminders = Reminders(store, agents, quotas, approvals)
@@ -282,17 +293,24 @@ async def _assemble(
     listeners = Listeners(hive.run_dir)
     owner = owner_of_proposals(hive)
     kept = GitRepositories(HivePaths(hive.state_dir, hive.run_dir), owner)
-    spawning = Spawning(store, agents, approvals, kept)
-    deploying = Deploying(store, agents, approvals, kept)
+    systems = await _systems(boxes, kept)
+    building = Building(store, agents, systems)
+    spawning = Spawning(store, agents, approvals, kept, systems)
+    restarts = Restarts(store, agents, sessions)
+    trials = Trials(store, agents, restarts)
+    deploying = Deploying(store, agents, approvals, kept, trials, NixParser(), systems)
+    updating = UpdatingInputs(store, agents, approvals, _inputs(hive), trials, systems)
     approvals.executors |= {
         ApprovalKind.SPAWN: spawning,
         ApprovalKind.CONFIG_CHANGE: deploying,
+        ApprovalKind.INPUT_UPDATE: updating,
     }
     carrying = Carrying(store, approvals)
 
     async def settled() -> None:
         await recovery.start_over()
         await carrying.settle()
+        await deploying.settle_trials()
         await snapshots.begin()
 
     vault.settled = settled
@@ -314,8 +332,11 @@ async def _assemble(
         deliveries=Deliveries(store, agents),
         spawning=spawning,
         deploying=deploying,
+        building=building,
+        inputs=updating,
         carrying=carrying,
-        restarts=Restarts(store, agents, sessions),
+        restarts=restarts,
+        trials=trials,
         stalls=Stalls(
             store, agents, sessions, turns, stall_seconds=waits.stall, hello_seconds=waits.hello
         ),
@@ -362,6 +383,7 @@ async def _surfaces(
         refresh=run.boxes.refresh,
         spawning=run.spawning,
         deploying=run.deploying,
+        inputs=run.inputs,
     )
     operator = operator_app(services, logins, lifecycle)
     run.toolbox.add(spawning_tools(run.spawning, run.deploying))
@@ -369,6 +391,7 @@ async def _surfaces(
         run.approvals,
         run.control,
         run.restarts,
+        run.inputs,
         run.declaring.apply,
         run.boxes.logs,
         run.boxes.refresh,
@@ -440,9 +463,36 @@ def owner_of_proposals(hive: Hive) -> tuple[int, int] | None:
     return (user.uid, user.gid) if user is not None and user.dropped_to else None
 
 
+async def _systems(boxes: Boxes, kept: GitRepositories) -> Systems:
+    """Give what builds the systems of spawned agents, where they are containers of NixOS."""
+    agents, hive = boxes.agents, boxes.agents.declared
+    if hive.agents[hive.manager_name].runtime is not RuntimeKind.NIXOS_CONTAINER:
+        return NoSystems()
+    paths = HivePaths(hive.state_dir, hive.run_dir)
+    systems = NixSystems(paths, kept, lambda: agents.declared.spawned.flake)
+    await asyncio.to_thread(systems.take_flake)
+    boxes.built = systems
+    return systems
+
+
+async def _take_flake(run: Running) -> None:
+    """Build from what the host says now; what could not be built before is tried again."""
+    if isinstance(run.boxes.built, NixSystems):
+        await asyncio.to_thread(run.boxes.built.take_flake)
+    run.building.try_again()
+
+
+def _inputs(hive: Hive) -> Inputs:
+    """Give what spawned agents are built from: a flake, where they are containers of NixOS."""
+    if hive.agents[hive.manager_name].runtime is not RuntimeKind.NIXOS_CONTAINER:
+        return NoInputs()
+    return FlakeInputs(HivePaths(hive.state_dir, hive.run_dir).flake)
+
+
 async def _forget(run: Running, name: str) -> None:
     """Close the socket of an agent that is gone, and remove its files."""
     await run.listeners.close_unix(run.listeners.agent_socket(name))
+    await run.boxes.forget(name)
     await run.spawning.forget(name)
     paths = HivePaths(run.hive.state_dir, run.hive.run_dir)
 

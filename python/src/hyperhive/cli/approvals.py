@@ -26,7 +26,7 @@ def approvals(settings: Settings, number: int | None, limit: int) -> None:
         print("No approvals.")
     else:
         rows = [
-            (a["id"], clock(a["at"]), a["requester"], a["kind"], a["state"], a["title"])
+            (a["id"], clock(a["at"]), a["requester"], a["kind"], _state(a), a["title"])
             for a in answer["approvals"][::-1]
         ]
         print(table(("ID", "AT", "FROM", "KIND", "STATE", "TITLE"), rows))
@@ -43,19 +43,26 @@ def approve(
     yes: bool,  # noqa: FBT001 - a flag of the command line
     digest: str | None,
 ) -> None:
-    """Show what request ID asks for, and say yes to exactly that.
+    """Show what request ID asks for, ask you, and say yes to exactly that, or no with a note.
 
     If it is another thing by then, nothing is done.
     """
     with settings.client() as hive:
+        said = "y"
         if digest is None:
             shown = hive.approval(number)
             digest = str(shown["digest"])
             if not settings.as_json:
                 print(_whole(shown))
             if not yes:
-                click.confirm("Approve this?", abort=True, err=settings.as_json)
-        done = hive.approve(number, digest)
+                said = _asked(settings)
+        if said == "y":
+            done = hive.approve(number, digest)
+        else:
+            note = click.prompt(
+                "A note for whoever asked", default="", show_default=False, err=settings.as_json
+            )
+            done = hive.deny(number, note)
     _print(settings, done)
 
 
@@ -68,6 +75,24 @@ def deny(settings: Settings, number: int, note: str) -> None:
     with settings.client() as hive:
         done = hive.deny(number, note)
     _print(settings, done)
+
+
+def _asked(settings: Settings) -> str:
+    """Ask for a decision: ``y`` or ``n``. Anything else leaves it open, and ends the command."""
+    said: str = click.prompt(
+        "Approve this? y: yes, n: no, with a note, Enter: decide later",
+        default="",
+        show_default=False,
+        err=settings.as_json,
+    )
+    answer = said.strip().lower()[:1]
+    if answer not in ("y", "n"):
+        raise click.Abort
+    return answer
+
+
+def _state(approval: dict[str, Any]) -> str:
+    return f"{approval['state']}, used" if approval["used_at"] is not None else approval["state"]
 
 
 def _print(settings: Settings, done: dict[str, Any]) -> None:
@@ -85,15 +110,27 @@ def _whole(approval: dict[str, Any]) -> str:
         ("kind", approval["kind"]),
         ("at", clock(approval["at"])),
     ]
-    facts += [(key, str(approval[key])) for key in ("state", "note", "error") if approval[key]]
+    facts += [("state", _state(approval))]
+    facts += [(key, str(approval[key])) for key in ("note", "error") if approval[key]]
     facts += [("about", shown["agent"])] if shown["agent"] else []
-    payload = json.dumps(shown["payload"], indent=2)
+    payload = dict(shown["payload"])
+    texts = [key for key, value in payload.items() if isinstance(value, str) and "\n" in value]
+    blocks = [_block(key, payload.pop(key)) for key in sorted(texts)]
     parts = [
         f"Approval {approval['id']}: {printable(shown['title'])}",
         *(f"  {name:<8}{printable(str(value))}" for name, value in facts),
         *(["", printable_lines(shown["details"])] if shown["details"] else []),
-        *(["", payload] if shown["payload"] else []),
+        *(["", json.dumps(payload, indent=2)] if payload else []),
+        *blocks,
         "",
         f"digest {approval['digest']}",
     ]
     return "\n".join(parts)
+
+
+def _block(key: str, text: str) -> str:
+    """Show a text of several lines under its name, so that no line of it can pass for ours."""
+    lines = "\n".join(
+        f"  | {line}" for line in printable_lines(text).removesuffix("\n").split("\n")
+    )
+    return f"\n{printable(key)}:\n{lines}"

@@ -19,7 +19,12 @@ import click
 from hyperhive.cli.options import HiveCommand
 from hyperhive.cli.output import print_json, printable
 from hyperhive.cli.settings import Settings
-from hyperhive.domain.errors import ConflictError, InvalidError, NotFoundError
+from hyperhive.domain.errors import (
+    ConflictError,
+    InvalidError,
+    NotFoundError,
+    UnavailableError,
+)
 
 if TYPE_CHECKING:
     from hyperhive.config import Agent, Hive
@@ -64,17 +69,15 @@ def login(
     With --interactive nothing is stored from here: `claude /login`, `codex login` or COMMAND runs
     in the agent's box, and what it leaves in the agent's home holds from the next turn on.
     """
-    from hyperhive import config
-
     if interactive and (credential or file):
         raise click.UsageError("--interactive takes neither --credential nor --file.")
     if command and not interactive:
         raise click.UsageError("A COMMAND needs --interactive.")
-    hive = config.load(settings.config_path())
+    hive, is_spawned = _hive_of(settings, name)
     if interactive:
         _log_in_there(settings, hive, name, command)
         return
-    key, path = _place(hive, name, credential)
+    key, path = _place(hive, name, credential, is_spawned=is_spawned)
     secret = _secret(f"{key} of {name}: ", file)
     _store(path, secret, hive.state_dir)
     did = _let_work(settings, name)
@@ -84,6 +87,23 @@ def login(
         )
         return
     print(printable(f"Stored {key} of {name} in {path}. {_after(name, did)}"))
+
+
+def _hive_of(settings: Settings, name: str) -> "tuple[Hive, bool]":
+    """Give the declaration with the agent in it, and whether that is one of those that came later.
+
+    What a commit says of such an agent is not asked for: it changes nothing of its box.
+    """
+    from hyperhive import config
+    from hyperhive.config.spawned import SpawnedAgent, with_spawned
+
+    hive = config.load(settings.config_path())
+    if name in hive.agents:
+        return hive, False
+    with contextlib.suppress(UnavailableError), settings.client() as client:
+        if any(each["name"] == name for each in client.state()["agents"] if not each["declared"]):
+            return with_spawned(hive, {name: SpawnedAgent()}), True
+    return hive, False
 
 
 def _log_in_there(settings: Settings, hive: "Hive", name: str, command: tuple[str, ...]) -> None:
@@ -116,11 +136,19 @@ def _after(name: str, did: str) -> str:
     }[did]
 
 
-def _place(hive: "Hive", name: str, credential: str | None) -> tuple[str, Path]:
+def _place(
+    hive: "Hive", name: str, credential: str | None, *, is_spawned: bool
+) -> tuple[str, Path]:
     agent = hive.agents.get(name)
     if agent is None:
         raise NotFoundError("agent", name, sorted(hive.agents))
     declared = agent.credentials
+    if is_spawned and not hive.spawned.credentials:
+        raise InvalidError(
+            f"{name} uses the credentials of {hive.manager_name}.",
+            f"Store them by `hyperhive login {hive.manager_name}`, or declare "
+            "`spawned.credentials` for all agents that come at run time.",
+        )
     if not declared:
         raise InvalidError(f"{name} has no credential declared.", _how_to_declare(agent))
     if credential is None:

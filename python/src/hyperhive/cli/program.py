@@ -65,6 +65,7 @@ SECTIONS: Final[dict[str, dict[str, Entry]]] = {
         "spawn": Entry("spawning", "spawn", "Ask for a new agent."),
         "history": Entry("spawning", "history", "List what was deployed to a spawned agent."),
         "redeploy": Entry("spawning", "redeploy", "Deploy an earlier configuration again."),
+        "update-inputs": Entry("spawning", "update_inputs", "Ask for the newest inputs."),
         "revive": Entry("spawning", "revive", "Bring a destroyed agent back."),
         "destroy": Entry("agents", "destroy", "Remove a spawned agent, keeping its state."),
         "purge": Entry("agents", "purge", "Delete what an agent that is gone left."),

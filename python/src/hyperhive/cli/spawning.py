@@ -29,6 +29,23 @@ def spawn(
 
 
 @click.command(cls=HiveCommand)
+@click.pass_obj
+def update_inputs(settings: Settings) -> None:
+    """Look for the newest inputs that spawned agents are built from, and ask for them.
+
+    What they change to is shown with the approval. It is refused where no agent is built from a
+    flake.
+    """
+    with settings.client() as hive:
+        asked = hive.update_inputs()
+    if settings.as_json:
+        print_json(asked)
+    else:
+        number = asked["id"]
+        print(f"Approval {number} shows what changes: `hyperhive approve {number}` takes it.")
+
+
+@click.command(cls=HiveCommand)
 @click.argument("name", metavar="NAME")
 @click.pass_obj
 def revive(settings: Settings, name: str) -> None:
@@ -73,4 +90,8 @@ def redeploy(settings: Settings, name: str, revision: str) -> None:
     if settings.as_json:
         print_json(done)
     else:
-        print(printable(f"{revision} is deployed to {name} again, which restarts in order."))
+        print(
+            printable(
+                f"{name} is restarted with {revision}, which is deployed once it is ready with it."
+            )
+        )

@@ -97,6 +97,13 @@ def _reminder_changed(agent: str, data: Data) -> str:
     return _reminder(f"is {r['state']} for {clock(r['due_at'])}")(agent, data)
 
 
+def _approval(_: str, data: Data) -> str:
+    a = data["approval"]
+    why = f" ({a['error'] or a['note']})" if a["error"] or a["note"] else ""
+    state = "was used" if a["used_at"] is not None else f"is {a['state']}"
+    return f"{a['requester']}'s request {a['id']} {state}{why}: {a['title']}"
+
+
 _TELLERS: Final[Mapping[str, Callable[[str, Data], str]]] = {
     "message_queued": _queued,
     "message_leased": lambda _, d: (
@@ -108,8 +115,12 @@ _TELLERS: Final[Mapping[str, Callable[[str, Data], str]]] = {
         f"{d['id']} to {d['to']} is dead after {d['attempts']} attempts ({d['reason']})"
     ),
     "message_requeued": lambda _, d: f"{d['id']} is back in {d['to']}'s inbox, by hand",
+    "message_withdrawn": lambda _, d: f"{d['id']} to {d['to']} was {d['reason']}",
     "message_dropped": lambda _, d: f"{d['id']} to {d['to']} was dropped",
     "message_read": lambda _, d: f"{d['id']} was read",
+    "approval_added": _approval,
+    "approval_changed": _approval,
+    "approval_resolved": _approval,
     "agent_state_changed": _state,
     "agent_status_changed": lambda agent, d: f"{agent}: {d['status']}",
     "agent_added": lambda agent, _: f"{agent} was added",

@@ -133,6 +133,13 @@ class Rollout(TypedDict):
     waiting: list[str]
 
 
+class HiveLimits(TypedDict):
+    """What the hive may spend and how large it may grow; ``None`` is without end."""
+
+    agents: int
+    spend_per_day_usd: float | None
+
+
 class HiveFacts(TypedDict):
     """Which hive this is, and how it stands as a whole."""
 
@@ -142,6 +149,7 @@ class HiveFacts(TypedDict):
     pauses: list[Pause]
     rollout: Rollout | None
     spent_today_usd: float
+    limits: HiveLimits
 
 
 class Hold(TypedDict):
@@ -166,13 +174,17 @@ class Probe(TypedDict):
 
 
 class Tombstone(TypedDict):
-    """An agent that is gone and whose state is kept: what it was, and what it left in bytes."""
+    """An agent that is gone and whose state is kept: what it was, and what it left in bytes.
+
+    One that was spawned, and so not ``declared``, can be revived.
+    """
 
     name: str
     role: str
     description: str
     removed_at: float
     bytes: int | None
+    declared: bool
 
 
 class TurnMark(TypedDict):
@@ -336,7 +348,7 @@ class Done(TypedDict):
     seq: int
 
 
-class SpawnAsked(TypedDict):
+class Requested(TypedDict):
     """An approval that was asked for, and the ``seq`` at which it shows."""
 
     id: int
@@ -485,10 +497,14 @@ class Answered(TypedDict):
 
 
 class Threads(TypedDict):
-    """Open threads, oldest first; ``more`` names the kinds of which not all are shown."""
+    """Open threads, oldest first, as they were at ``seq``.
+
+    ``more`` names the kinds of which not all are shown.
+    """
 
     threads: list[Thread]
     more: list[str]
+    seq: int
 
 
 class Cancelled(TypedDict):

@@ -284,7 +284,7 @@ class OperatorClient:
 
     def spawn(
         self, name: str, description: str, *, system_prompt: str = "", model: str | None = None
-    ) -> answers.SpawnAsked:
+    ) -> answers.Requested:
         """Ask for a new agent: an approval, as when the manager asks."""
         given = {
             "name": name,
@@ -292,7 +292,7 @@ class OperatorClient:
             "system_prompt": system_prompt,
             "model": model,
         }
-        return cast(answers.SpawnAsked, self._post("/api/spawn", given))
+        return cast(answers.Requested, self._post("/api/spawn", given))
 
     def revive(self, tombstone: str) -> answers.Done:
         """Bring back a spawned agent that was destroyed, as it was."""
@@ -307,6 +307,10 @@ class OperatorClient:
         """Deploy an earlier state again: a commit, its beginning, or ``deployed/N``."""
         given = {"revision": revision}
         return cast(answers.Redeployed, self._post(_agent(agent, "redeploy"), given))
+
+    def update_inputs(self) -> answers.Requested:
+        """Ask for the newest inputs of spawned agents: an approval, as when the manager asks."""
+        return cast(answers.Requested, self._post("/api/hive/update-inputs", {}))
 
     def purge(self, tombstone: str) -> answers.Done:
         """Delete what a tombstone keeps, for good."""

@@ -17,6 +17,7 @@ from hyperhive.config.values import (
     Count,
     Days,
     Dollars,
+    FileName,
     Flag,
     ForgeName,
     HostName,
@@ -287,6 +288,21 @@ class Manager(Table):
     )
 
 
+class Spawned(Table):
+    """What agents that come at run time have of their own, and what they are built from."""
+
+    credentials: dict[FileName, SecretPath] = Field(
+        default_factory=dict,
+        description="Secrets of spawned agents by name, each the path of a file on the host. If "
+        "empty, they use the manager's keys and tokens of a model, and no other secret of it.",
+    )
+    flake: HostPath | None = Field(
+        default=None,
+        description="A directory with the flake that their systems are built from, where they are "
+        "NixOS containers; the NixOS module sets it. Without it none can be spawned there.",
+    )
+
+
 class Hive(Table):
     """The whole declaration."""
 
@@ -324,6 +340,9 @@ class Hive(Table):
     limits: Limits = Field(default_factory=Limits, description="What the hive may spend.")
     manager: Manager = Field(
         default_factory=Manager, description="What the manager may do beyond its tools."
+    )
+    spawned: Spawned = Field(
+        default_factory=Spawned, description="What agents that come at run time have."
     )
 
     @field_validator("agents", mode="before")

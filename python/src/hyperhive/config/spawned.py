@@ -22,7 +22,13 @@ from hyperhive.domain.actors import Role
 from hyperhive.domain.configuration import AGENT_JSON
 from hyperhive.domain.turns import TURN_LIMIT_SECONDS
 
-_MODELS: Final = frozenset({DriverKind.CLAUDE, DriverKind.CODEX})
+_KEYS: Final[Mapping[DriverKind, frozenset[str]]] = {
+    DriverKind.CLAUDE: frozenset(
+        {"ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"}
+    ),
+    DriverKind.CODEX: frozenset({"CODEX_API_KEY", "OPENAI_API_KEY"}),
+}
+"""What several agents can use at once, by driver: keys, and tokens that are not renewed by use."""
 
 
 class SpawnedDriver(Table):
@@ -95,8 +101,22 @@ def agent_of(hive: Hive, name: str, settings: SpawnedAgent) -> Agent:
         may_message=settings.may_message,
         limits=manager.limits,
         environment=manager.environment,
-        credentials=manager.credentials if driver.kind in _MODELS else {},
+        credentials=_credentials(hive, driver.kind),
     )
+
+
+def _credentials(hive: Hive, kind: DriverKind) -> dict[str, Path]:
+    """Give what a model is paid with; whatever else the manager has is its own.
+
+    A login that a program renews by itself is never shared: it lies in a home, and each agent has
+    its own home.
+    """
+    if kind not in _KEYS:
+        return {}
+    if hive.spawned.credentials:
+        return hive.spawned.credentials
+    keys, own = _KEYS[kind], hive.agents[hive.manager_name].credentials
+    return {name: path for name, path in own.items() if name in keys}
 
 
 def require_fitting(hive: Hive, name: str, settings: SpawnedAgent) -> None:

@@ -40,8 +40,6 @@ class Cast:
     step_seconds: float
     return_seconds: float
     """For a killed agent to have its message again: its back-off is 5 s."""
-    decides: bool
-    """Whether the operator is asked for decisions, too."""
 
 
 CASTS: Final[Mapping[Driver, Cast]] = {
@@ -51,15 +49,13 @@ CASTS: Final[Mapping[Driver, Cast]] = {
         told="They play scripts: no model is asked.",
         step_seconds=20.0,
         return_seconds=30.0,
-        decides=True,
     ),
     Driver.CLAUDE: Cast(
         declaration="claude.toml",
         scripts=(MODEL,),
-        told="All three are Claude Code; its model is a script on the loopback and costs nothing.",
+        told="All are Claude Code; its model is a script on the loopback and costs nothing.",
         step_seconds=60.0,
         return_seconds=60.0,
-        decides=False,
     ),
 }
 

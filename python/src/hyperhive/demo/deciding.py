@@ -51,6 +51,10 @@ class DecidingStory(PublishingStory):
     async def _go_on(self) -> None:
         await super()._go_on()
         await self._reminders()
+        await self.decide()
+
+    async def decide(self) -> None:
+        """Play what needs the operator; a no to the new agent ends it, too."""
         await self._question()
         if not await self._decided("spawn", f"queen asks to spawn {NEW}"):
             return

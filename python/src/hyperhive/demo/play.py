@@ -134,8 +134,6 @@ async def _run(hive: Hive, place: Path, cast: Cast, *, headless: bool) -> int:
 
 def _story(run: Running, cast: Cast, *, headless: bool) -> Story:
     steps, returns = cast.step_seconds, cast.return_seconds
-    if not cast.decides:
-        return Story(run, _tell, step_seconds=steps, return_seconds=returns)
     return DecidingStory(run, _tell, step_seconds=steps, return_seconds=returns, clicks=headless)
 
 

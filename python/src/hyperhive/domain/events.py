@@ -15,6 +15,7 @@ class EventKind(StrEnum):
 
     HIVE_STARTED = "hive_started"
     HIVE_STOPPING = "hive_stopping"
+    HIVE_CHANGED = "hive_changed"
     MESSAGE_QUEUED = "message_queued"
     MESSAGE_LEASED = "message_leased"
     MESSAGE_ACKED = "message_acked"
@@ -22,6 +23,7 @@ class EventKind(StrEnum):
     MESSAGE_DEAD = "message_dead"
     MESSAGE_REQUEUED = "message_requeued"
     MESSAGE_DROPPED = "message_dropped"
+    MESSAGE_WITHDRAWN = "message_withdrawn"
     MESSAGE_READ = "message_read"
     QUESTION_ADDED = "question_added"
     QUESTION_ANSWERED = "question_answered"

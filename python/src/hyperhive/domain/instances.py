@@ -31,7 +31,8 @@ class BoxSpec:
     ``settings`` what the harness learns when it says hello: a change of it asks for a new box.
     ``credentials`` are files of the host by the names under which the driver asks for them.
     ``system`` identifies what the host has configured for a box that it makes itself, and is empty
-    for all others.
+    for all others. ``built`` is the system that is put in place before such a box starts; it is
+    empty where the host's own configuration has done that.
     """
 
     name: str
@@ -45,6 +46,7 @@ class BoxSpec:
     settings: str = ""
     credentials: Mapping[str, Path] = field(default_factory=lambda: MappingProxyType({}))
     system: str = ""
+    built: str = ""
 
     @property
     def runtime(self) -> str:
@@ -71,7 +73,9 @@ class BoxSpec:
             "environment": dict(self.environment),
             "confinement": self.confinement.content(),
             "settings": self.settings,
-        } | ({"system": self.system} if self.system else {})
+        }
+        content |= {"system": self.system} if self.system else {}
+        content |= {"built": self.built} if self.built else {}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

@@ -50,8 +50,7 @@ def expected(spec: BoxSpec, host_namespaces: Mapping[str, str]) -> Promises:
     if declared.kind not in (BUBBLEWRAP, NIXOS_CONTAINER):
         return Promises(is_closed=False)
     own = (box_state(spec.name), confinement.SHARED, confinement.HOME)
-    proposes = spec.role is Role.MANAGER and declared.kind == BUBBLEWRAP
-    proposed = (confinement.CONFIGS,) if proposes else ()
+    proposed = (confinement.CONFIGS,) if spec.role is Role.MANAGER else ()
     further = (mount.mount_point for mount in declared.mounts if not mount.is_read_only)
     return Promises(
         is_closed=True,

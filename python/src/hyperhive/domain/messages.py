@@ -1,10 +1,12 @@
 """The life of a message, as rules without a store.
 
     queued ──lease──▶ leased ──ack──▶ acked
-       ▲                 │
+     │ ▲                 │
+     │ │                 │
        └────release──────┤
                          └─too many failed attempts─▶ dead ──requeue──▶ queued
-                                                        └───drop──────▶ dropped
+     │                                                  └───drop──────▶ dropped
+     └──withdraw (while nobody has seen it)───────────────────────────────▲
 
 A lease belongs to a turn, or to a client without one, and every lease ends: by an ack, by a
 release, or by its time. Only ends that can be the message's own doing count as attempts, and
@@ -36,6 +38,9 @@ AT_ONCE: Final = 0.0
 PREVIEW_CHARS: Final = 280
 WAITING_COUNTED_MAX: Final = 1000
 """How far "N more waiting" counts, so that its cost does not grow with the inbox."""
+
+WITHDRAWN: Final = "withdrawn by "
+"""How the reason of a dropped message begins that was taken back; a name follows."""
 
 BROADCAST_HINT: Final = "this was a broadcast and may not need any action from you"
 REDELIVERY_HINT: Final = "this was delivered before; you may have handled this already"

@@ -49,6 +49,21 @@ class HivePaths:
         return self.state_dir / "configs"
 
     @property
+    def flake(self) -> Path:
+        """The flake that the systems of spawned agents are built from, with its lock."""
+        return self.state_dir / "flake"
+
+    @property
+    def systems(self) -> Path:
+        """Links to the systems that were built for spawned agents."""
+        return self.state_dir / "systems"
+
+    @property
+    def requests(self) -> Path:
+        """Which system the host is to put in place for an agent, one file each."""
+        return self.state_dir / "deploy"
+
+    @property
     def logs(self) -> Path:
         """What the boxes wrote to their standard output and error."""
         return self.state_dir / "logs"

@@ -148,6 +148,14 @@ class Repositories(Protocol):
         """Give the text of a file of a commit, or ``None`` where there is none."""
         ...
 
+    async def files(self, agent: str, commit: str) -> Mapping[str, bytes]:
+        """Give every file of a commit by its path, exactly as it was committed."""
+        ...
+
+    async def tree(self, agent: str, commit: str) -> str:
+        """Give the hash of all files of a commit: equal for commits with the same files."""
+        ...
+
     async def diff(self, agent: str, old: str, new: str) -> str:
         """Show the change from one commit to another, with nothing left out or made to look so."""
         ...
@@ -186,4 +194,70 @@ class Repositories(Protocol):
 
     async def remove(self, agent: str) -> None:
         """Remove both repositories, if they are there."""
+        ...
+
+
+class NixReader(Protocol):
+    """Whoever knows Nix expressions."""
+
+    async def fault(self, text: str) -> str | None:
+        """Say what keeps a text from being an expression; ``None`` where nothing is known to.
+
+        Nothing in it is evaluated, and nothing that it names is read. Bounded in time and memory.
+        """
+        ...
+
+
+class Inputs(Protocol):
+    """The inputs of the flake that the systems of spawned agents are built from, as its lock."""
+
+    async def lock(self) -> str:
+        """Give the lock that is in place; empty where nothing was locked yet.
+
+        Raises `ConflictError` where there is no flake.
+        """
+        ...
+
+    async def newer(self) -> str:
+        """Find the newest inputs and give the lock that says so; nothing in place changes.
+
+        Raises `HiveError` with what Nix says, within a bounded time.
+        """
+        ...
+
+    async def place(self, lock: str) -> None:
+        """Put a lock in place, whole or not at all."""
+        ...
+
+
+class Systems(Protocol):
+    """The systems of spawned agents whose boxes are whole guests, each built from a commit.
+
+    A system is known by a path. Which one is right follows from the files of the commit and from
+    the flake with its lock: where any of these changes, `built` goes on to give the one of before
+    until the new one is there. Building runs nothing of what it builds.
+    """
+
+    def fault(self) -> str | None:
+        """Say why no system can be built here, or ``None``."""
+        ...
+
+    async def build(self, agent: str, commit: str, *, lock: str | None = None) -> None:
+        """Build the system of a commit, unless it is there; nothing that runs changes.
+
+        With a ``lock`` it is built as it will be once that lock is in place. Raises `InvalidError`
+        with what Nix says of a commit that cannot be built, and `UnavailableError` for the rest.
+        """
+        ...
+
+    def built(self, agent: str, commit: str) -> str:
+        """Give the system of a commit; empty where none was built. Answers at once."""
+        ...
+
+    def is_current(self, agent: str, commit: str) -> bool:
+        """Whether `build` would have nothing to do."""
+        ...
+
+    async def remove(self, agent: str) -> None:
+        """Let go of every system that was built for an agent."""
         ...

@@ -5,22 +5,15 @@ replacement counts, nothing is fetched but from a path that is named, and no pas
 for. Every call is bounded in time, memory and output, and ended when its caller is cancelled.
 """
 
-import asyncio
-import contextlib
 import os
-import resource
 import shutil
-import signal
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from hyperhive.domain.errors import InvalidError, UnavailableError
+from hyperhive.domain.errors import InvalidError
+from hyperhive.programs import Bounds, OutputError, run
 
-SECONDS_MAX: Final = 30.0
-OUTPUT_BYTES_MAX: Final = 4 * 1024 * 1024
-MEMORY_BYTES_MAX: Final = 1024 * 1024 * 1024
-FILE_BYTES_MAX: Final = 128 * 1024 * 1024
+OUTPUT_BYTES_MAX: Final = Bounds().output
 
 _SETTINGS: Final = (
     "core.hooksPath=/dev/null",
@@ -85,103 +78,28 @@ def fault() -> str | None:
 async def git(
     repository: Path, *arguments: str, stdin: bytes = b"", output_max: int = OUTPUT_BYTES_MAX
 ) -> str:
-    """Run git on a bare repository of the hive's own and give what it wrote.
+    """Run git on a bare repository of the hive's own and give what it wrote, as text.
 
-    Raises `GitError` with what git says, and `UnavailableError` when it takes too long.
+    Raises `GitError` with what git says, and what `run` raises.
     """
-    settings = [part for each in _SETTINGS for part in ("-c", each)]
-    command = ("git", *settings, f"--git-dir={repository}", *arguments)
-    return await run(command, arguments[0], stdin=stdin, output_max=output_max)
-
-
-async def run(
-    command: tuple[str, ...],
-    what: str,
-    *,
-    stdin: bytes = b"",
-    output_max: int = OUTPUT_BYTES_MAX,
-    environment: Mapping[str, str] = _ENVIRONMENT,
-) -> str:
-    """Run one program of this package's, bounded; see `git`."""
-    try:
-        child = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            cwd="/",
-            env={"PATH": os.environ.get("PATH", os.defpath), **environment},
-            start_new_session=True,
-            umask=0o022,
-        )
-    except FileNotFoundError:
-        raise UnavailableError(f"{command[0]} cannot be found in PATH.", "Install it.") from None
-    _limit(child.pid)
-    try:
-        async with asyncio.timeout(SECONDS_MAX):
-            wrote, said = await _talk(child, stdin, output_max)
-    except TimeoutError:
-        raise UnavailableError(f"`git {what}` did not end within {SECONDS_MAX:g} s.") from None
-    finally:
-        await _end(child)
-    if child.returncode != 0:
-        raise GitError(_reason(what, child.returncode or 0, said))
+    wrote = await git_bytes(repository, *arguments, stdin=stdin, output_max=output_max)
     return wrote.decode(errors="replace")
 
 
-async def _talk(
-    child: asyncio.subprocess.Process, stdin: bytes, output_max: int
-) -> tuple[bytes, bytes]:
-    """Feed a program and take what it writes, no more than so many bytes of it."""
-    assert child.stdin is not None
-    assert child.stdout is not None
-    assert child.stderr is not None
-
-    async def feed(writer: asyncio.StreamWriter) -> None:
-        # One that ends without reading says why by its status.
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            writer.write(stdin)
-            await writer.drain()
-        writer.close()
-
-    async def take(reader: asyncio.StreamReader) -> bytes:
-        found = b""
-        while piece := await reader.read(65536):
-            found += piece
-            if len(found) > output_max:
-                raise GitError(f"git writes more than {output_max} bytes.", "Make it smaller.")
-        return found
-
+async def git_bytes(
+    repository: Path, *arguments: str, stdin: bytes = b"", output_max: int = OUTPUT_BYTES_MAX
+) -> bytes:
+    """Run git as `git` does, and give exactly what it wrote."""
+    settings = [part for each in _SETTINGS for part in ("-c", each)]
+    command = ("git", *settings, f"--git-dir={repository}", *arguments)
+    what, bounds = f"git {arguments[0]}", Bounds(output=output_max)
     try:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(feed(child.stdin))
-            wrote = group.create_task(take(child.stdout))
-            said = group.create_task(take(child.stderr))
-            group.create_task(child.wait())
-    except* GitError as errors:
-        raise errors.exceptions[0] from None
-    return wrote.result(), said.result()
-
-
-def _limit(pid: int) -> None:
-    """Bound what a program and those that it starts may take of the machine."""
-    bounds = (
-        (resource.RLIMIT_AS, MEMORY_BYTES_MAX),
-        (resource.RLIMIT_FSIZE, FILE_BYTES_MAX),
-        (resource.RLIMIT_CPU, int(SECONDS_MAX)),
-        (resource.RLIMIT_CORE, 0),
-    )
-    with contextlib.suppress(ProcessLookupError):
-        for what, most in bounds:
-            resource.prlimit(pid, what, (most, most))
-
-
-async def _end(child: asyncio.subprocess.Process) -> None:
-    """See to it that neither a program that was cut short nor what it started runs on."""
-    if child.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-        await child.wait()
+        ended = await run(command, what, environment=_ENVIRONMENT, stdin=stdin, bounds=bounds)
+    except OutputError as error:
+        raise GitError(error.detail, error.remedy) from None
+    if ended.status != 0:
+        raise GitError(_reason(arguments[0], ended.status, ended.said))
+    return ended.wrote
 
 
 def _reason(what: str, status: int, said: bytes) -> str:

@@ -29,7 +29,7 @@ from hyperhive.domain.configuration import (
 from hyperhive.domain.errors import ConflictError, InvalidError, NotFoundError
 from hyperhive.domain.paths import HivePaths
 from hyperhive.git.copying import Copy
-from hyperhive.git.programs import GitError, git
+from hyperhive.git.programs import GitError, git, git_bytes
 
 _MAIN: Final = "refs/heads/main"
 _PIN: Final = "refs/heads/pin"
@@ -96,6 +96,22 @@ class GitRepositories:
             return None
         blob = listed.partition("\t")[0].split()[2]
         return await git(applied, "cat-file", "blob", blob)
+
+    async def files(self, agent: str, commit: str) -> Mapping[str, bytes]:
+        """Give every file of a commit; see `Repositories.files`."""
+        applied = self._paths.applied_of(agent)
+        listed = await git(applied, "ls-tree", "-r", "-z", "--full-tree", commit)
+        found = {}
+        for entry in filter(None, listed.split("\0")):
+            facts, _, path = entry.partition("\t")
+            # Not by a checkout: attributes of the tree would have a say in what comes out.
+            found[path] = await git_bytes(applied, "cat-file", "blob", facts.split()[2])
+        return found
+
+    async def tree(self, agent: str, commit: str) -> str:
+        """Give the hash of all files of a commit; see `Repositories.tree`."""
+        applied = self._paths.applied_of(agent)
+        return (await git(applied, "rev-parse", "--verify", f"{commit}^{{tree}}")).strip()
 
     async def diff(self, agent: str, old: str, new: str) -> str:
         """Show what a commit changes; see `Repositories.diff`."""

@@ -45,7 +45,8 @@ class Bridge:
         self._state = threading.Condition()
         self._open: dict[object, Call] = {}
         self._workers = 0
-        self._idle = 0
+        self._spare = 0
+        """Workers without a call, less the calls without a worker."""
         self._confirming = 0
 
     def serve(self, lines: IO[bytes]) -> None:
@@ -93,8 +94,10 @@ class Bridge:
                 if call.id is not None:
                     self._open[call.id] = call
                 self._calls.put(call)
-                if self._idle < self._calls.qsize() and self._workers < WORKERS_MAX:
+                self._spare -= 1
+                if self._spare < 0 and self._workers < WORKERS_MAX:
                     self._workers += 1
+                    self._spare += 1
                     threading.Thread(target=self._work, daemon=True).start()
         if full and call.id is not None:
             text = f"{WAITING_MAX} requests are waiting already. Wait for their answers first."
@@ -109,11 +112,7 @@ class Bridge:
 
     def _work(self) -> None:
         while True:
-            with self._state:
-                self._idle += 1
             call = self._calls.get()
-            with self._state:
-                self._idle -= 1
             try:
                 self._carry(call)
             except Exception as error:  # noqa: BLE001 -- a request must never stay unanswered
@@ -122,6 +121,7 @@ class Bridge:
                     self._fail(call.id, SERVER_ERROR, text)
             finally:
                 with self._state:
+                    self._spare += 1
                     if self._open.get(call.id) is call:
                         del self._open[call.id]
 

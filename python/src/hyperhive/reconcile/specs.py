@@ -36,13 +36,14 @@ def box_specs(
     *,
     harness: tuple[str, ...] = HARNESS,
     systems: Mapping[str, str] = MappingProxyType({}),
+    built: Mapping[str, str] = MappingProxyType({}),
 ) -> Mapping[str, BoxSpec]:
     """Say what should run, by agent.
 
     ``kinds`` are the kinds of box that can be made here. An agent that is declared for another
     does not run at all: never in less of a box than its declaration says. ``systems`` is what the
     host has configured for the boxes that it makes itself, by agent; in those it is the guest that
-    says which harness runs.
+    says which harness runs. ``built`` are the systems that are to be put in place for some of them.
     """
     return {
         agent.name: BoxSpec(
@@ -57,6 +58,7 @@ def box_specs(
             settings=agent.model_dump_json(include=_TOLD),
             credentials=agent.credentials,
             system=systems.get(agent.name, ""),
+            built=built.get(agent.name, ""),
         )
         for agent in hive.enabled_agents
         if agent.runtime.value in kinds

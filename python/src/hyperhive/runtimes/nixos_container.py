@@ -3,7 +3,9 @@
 The module declares a container ``h-<name>`` for each agent: its file systems, users and network,
 and the unit inside that runs the harness. This runtime starts and stops the unit
 ``container@h-<name>.service``, as the ordinary user of the server, whom polkit lets do just that.
-It makes no box of its own, so it starts only what is configured with a user namespace.
+It makes no box of its own, so it starts only what is configured with a user namespace. The system
+of an agent that came at run time is put in place before each start, by the unit
+``hyperhive-deploy@<name>.service``, which checks what it is asked for.
 
 systemd keeps the boxes, not the server: they outlive it, and a unit that ended while no server
 looked is still known as failed. A note in ``<runDir>/boxes`` says from which declaration a run was
@@ -46,7 +48,12 @@ HARNESS: Final = "hyperhive-agent"
 STOP_SECONDS: Final = 90.0
 """How long beyond the grace a guest may take to be down before a stop gives up."""
 
+NOTHING: Final = "none"
+"""What is asked for where a container is to be taken away."""
+
 _PREFIX: Final = "container@h-"
+_DEPLOYMENT: Final = "hyperhive-deploy@"
+_REFUSES: Final = "hyperhive-deploy: "
 _SUFFIX: Final = ".service"
 _PATTERN: Final = f"{_PREFIX}*{_SUFFIX}"
 _STORY_LINES: Final = 5
@@ -217,6 +224,8 @@ class NixosContainerRuntime:
             spec.name, "", spec.digest, self._clock.now(), boot="", kind=NIXOS_CONTAINER
         )
         try:
+            if spec.built:
+                await self._install(spec.name, spec.built)
             self.require_box(spec.name)
             await asyncio.to_thread(make_directories, spec)
             self._records.write(record)
@@ -242,6 +251,26 @@ class NixosContainerRuntime:
             )
         self._watch(spec.name, unit)
 
+    async def forget(self, name: str) -> None:
+        """Have the host take away the container of an agent that came at run time, if it is one."""
+        if name_fault(name) is None and source_of(name, self._directory).exists():
+            await self._install(name, NOTHING)
+
+    async def _install(self, name: str, system: str) -> None:
+        """Have the host put a system in place, or take it away; it checks what it is given."""
+        await asyncio.to_thread(_ask, self._paths.requests, name, system)
+        unit = f"{_DEPLOYMENT}{name}{_SUFFIX}"
+        try:
+            await self._systemd.start(unit)
+        except UnavailableError as error:
+            story = await self._systemd.story(unit, _STORY_LINES)
+            told = [line for line in story if line.startswith(_REFUSES)]
+            said = told[-1].removeprefix(_REFUSES) if told else error.detail
+            raise UnavailableError(
+                f"The host does not install its system: {said}.",
+                f"See `journalctl --unit {unit}` on the host.",
+            ) from error
+
     def require_box(self, name: str) -> None:
         """Refuse to start what is not configured as a box: less than that is never run."""
         conf = source_of(name, self._directory)
@@ -250,7 +279,8 @@ class NixosContainerRuntime:
         except OSError as error:
             raise UnavailableError(
                 f"No container is configured for it: {conf}: {error.strerror}.",
-                "Declare the agent in services.hyperhive.agents and run nixos-rebuild switch.",
+                "Declare the agent in services.hyperhive.agents and run nixos-rebuild switch; one "
+                "that came at run time has none until its system is built.",
             ) from error
         if found.get("PRIVATE_USERS", "").strip().lower() in _WITHOUT_USERS:
             raise UnavailableError(
@@ -365,6 +395,16 @@ def make_directories(spec: BoxSpec) -> None:
     if spec.credentials:
         # What is mounted there must find its place: the directory around it is read-only inside.
         (spec.paths.run(spec.name) / "credentials").mkdir(mode=0o750, exist_ok=True)
+
+
+def _ask(requests: Path, name: str, system: str) -> None:
+    """Write what the host is asked for, all of it or nothing."""
+    fresh = requests / f".{name}.new"
+    fresh.unlink(missing_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(fresh, flags, 0o640), "w", encoding="utf-8") as file:
+        file.write(f"{system}\n")
+    fresh.replace(requests / name)
 
 
 def _settings(text: str) -> dict[str, str]:

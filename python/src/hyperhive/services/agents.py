@@ -5,9 +5,10 @@ from typing import Any
 
 from hyperhive.config import Hive
 from hyperhive.config.spawned import SpawnedAgent, with_spawned
-from hyperhive.domain.actors import Actor, Role
+from hyperhive.domain.actors import SYSTEM, Actor, Role
 from hyperhive.domain.agents import AgentState
 from hyperhive.domain.errors import InvalidError, NotFoundError
+from hyperhive.domain.events import EventKind
 from hyperhive.domain.roster import Member, Roster
 from hyperhive.store import Reading, Row, Store, Writing, alerts, spawned
 from hyperhive.store import agents as rows
@@ -25,6 +26,8 @@ class Agents:
         """The declaration alone; ``hive`` has the spawned agents, too."""
         self.hive = hive
         self.roster = roster_of(hive)
+        self.revisions: Mapping[str, str] = {}
+        """The commit that each spawned agent runs from, unless a declared one bears its name."""
         self._spawned: dict[str, SpawnedAgent] = {}
 
     def whole(self, declared: Hive) -> Hive:
@@ -60,11 +63,17 @@ class Agents:
                 rows.remove(work, row.name)
                 alerts.clear_of_agent(work, row.name, but=alerts.OF_DEAD_MESSAGE)
         _tell_of_two(work, declared, standing)
+        if declared.limits != self.declared.limits:
+            told = {"limits": limits_of(declared)}
+            work.record(EventKind.HIVE_CHANGED, SYSTEM, told)
         states = {row.name: AgentState(row.state) for row in rows.all_present(work)}
+        revisions = {
+            name: row.revision for name, row in standing.items() if name not in declared.agents
+        }
 
         def remember() -> None:
             self.declared, self.hive, self.roster = declared, hive, roster_of(hive)
-            self._spawned = settings
+            self._spawned, self.revisions = settings, revisions
             self._states = states
 
         work.then(remember)
@@ -130,6 +139,11 @@ class Agents:
             "status": row["status"],
             "may_message": allowed if allowed is not None else "everyone",
         }
+
+
+def limits_of(hive: Hive) -> dict[str, Any]:
+    """Say what a hive may spend and how large it may grow, as the operator sees it."""
+    return hive.limits.model_dump()
 
 
 def _row(asking: Reading, name: str) -> dict[str, Any]:

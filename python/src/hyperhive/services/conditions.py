@@ -26,7 +26,7 @@ class RecordedConditions:
         """Give what is recorded of every agent; see `Conditions.recorded`."""
 
         def job(asking: Reading) -> dict[str, Recorded]:
-            return {row.name: _recorded(row) for row in rows.all_present(asking)}
+            return {row.name: recorded(row) for row in rows.all_present(asking)}
 
         return await self._store.read(job)
 
@@ -64,7 +64,8 @@ class RecordedConditions:
         await self._store.write(lambda work: rows.set_crashes(work, agent, []))
 
 
-def _recorded(row: Row) -> Recorded:
+def recorded(row: Row) -> Recorded:
+    """Give what an agent's row records of it."""
     return Recorded(
         held=row.held_by is not None,
         crashes=_crashes(row),

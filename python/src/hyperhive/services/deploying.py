@@ -1,26 +1,42 @@
-"""Configuration by commit: a change is pinned, checked, shown, approved, and deployed or not."""
+"""Configuration by commit: a change is pinned, checked, shown, approved, and deployed or not.
 
+Deployed means that the agent came up with it. Until then `main` of what is deployed stays where it
+is, and says what to put back: at once where the agent did not come up, and at the next start where
+the server died before anybody could know.
+"""
+
+import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final
 
-from hyperhive.bus import APPROVALS, LIFECYCLE
+from hyperhive.bus import APPROVALS
 from hyperhive.config.spawned import SpawnedAgent, read_settings, require_fitting
 from hyperhive.domain.actors import Actor
 from hyperhive.domain.approvals import ApprovalKind, ApprovalState, Approved, Proposal
-from hyperhive.domain.configuration import AGENT_JSON, Tag, shortened
-from hyperhive.domain.errors import ConflictError, ForbiddenError, HiveError, NotFoundError
-from hyperhive.domain.ports import Repositories
+from hyperhive.domain.configuration import AGENT_JSON, AGENT_NIX, Tag, shortened
+from hyperhive.domain.errors import (
+    ConflictError,
+    ForbiddenError,
+    HiveError,
+    InvalidError,
+    NotFoundError,
+    UnavailableError,
+)
+from hyperhive.domain.ports import NixReader, Repositories, Systems
 from hyperhive.services.agents import Agents
 from hyperhive.services.approvals import Approvals
 from hyperhive.services.spawning import require_authority
-from hyperhive.store import Row, Store, Writing, audit, spawned
+from hyperhive.services.trials import Trial, Trials
+from hyperhive.store import Row, Store, Writing, alerts, audit, spawned
 from hyperhive.store import approvals as approval_rows
 from hyperhive.store.transaction import Asking
 
 HISTORY_MAX: Final = 200
 _TOLD_MAX: Final = 200
+_UNEXPECTED: Final = "it failed inside the hive, whose log says why"
 
 _log = logging.getLogger(__name__)
 
@@ -29,23 +45,44 @@ class Deploying:
     """Asks for changes of configuration, and is the executor of ``config_change``."""
 
     def __init__(
-        self, store: Store, agents: Agents, approvals: Approvals, kept: Repositories
+        self,
+        store: Store,
+        agents: Agents,
+        approvals: Approvals,
+        kept: Repositories,
+        trials: Trials,
+        nix: NixReader,
+        systems: Systems,
     ) -> None:
         self._store = store
         self._agents = agents
         self._approvals = approvals
         self._kept = kept
+        self._trials = trials
+        self._nix = nix
+        self._systems = systems
         self._told: set[int] = set()
+        self._one_at_a_time: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        """Held while a change of an agent is tried: nobody puts back what is there meanwhile."""
+        self._again: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
-        """Keep the tags of what was denied in step with the decisions, for ever."""
-        with self._store.bus.watch(APPROVALS) as watch:
-            while True:
-                try:
-                    await self.tell()
-                except Exception:  # noqa: BLE001 - the loop outlives every error
-                    _log.exception("the tags of decisions could not be set; it is tried again")
-                await watch.wait()
+        """Put back what an earlier process left on trial, and tag what is denied, for ever."""
+        settled = False
+        try:
+            with self._store.bus.watch(APPROVALS) as watch:
+                while True:
+                    try:
+                        if not settled:
+                            await self.settle_trials()
+                            settled = True
+                        await self.tell()
+                    except Exception:  # noqa: BLE001 - the loop outlives every error
+                        _log.exception("configurations could not be looked at; it is tried again")
+                    await watch.wait()
+        finally:
+            for task in self._again:
+                task.cancel()
 
     async def request(
         self, actor: Actor, name: str, commit: str, *, key: str | None = None
@@ -55,7 +92,8 @@ class Deploying:
         row = await self._store.read(lambda asking: self._require(asking, name))
         pinned = await self._kept.pin(name, commit)
         try:
-            await self._settings(name, pinned)
+            await self._fitting(name, pinned)
+            await self._require_parsed(name, pinned)
             if pinned == row.revision:
                 raise ConflictError(f"{pinned[:12]} is what {name} runs already.")
             payload = {
@@ -64,7 +102,10 @@ class Deploying:
                 "diff": await self._kept.diff(name, row.revision, pinned),
             }
             title = f"Change the configuration of {name} to {pinned[:12]}"
-            details = f"Deploys commit {pinned} and restarts {name}."
+            details = (
+                f"Restarts {name} with commit {pinned}. It is deployed once {name} is ready with "
+                "it; otherwise what runs now is put back."
+            )
             proposal = Proposal(ApprovalKind.CONFIG_CHANGE, title, details, payload, agent=name)
             asked = await self._approvals.request(actor, proposal, key=key)
             await self._kept.tag(name, Tag.PROPOSAL.of(asked["id"]), pinned)
@@ -83,34 +124,63 @@ class Deploying:
             )
 
     async def carry_out(self, approved: Approved) -> Mapping[str, Any]:
-        """Deploy the pinned commit; on any refusal what ran before goes on, and a tag says why."""
+        """Have the agent come up with the pinned commit, and deploy it then.
+
+        Where anything is in the way, what ran before runs on or again, and a tag says why.
+        """
         name, commit = str(approved.agent), str(approved.payload["commit"])
         await self._kept.tag(name, Tag.APPROVED.of(approved.id), commit)
         await self._kept.tag(name, Tag.BUILDING.of(approved.id), commit)
-        try:
-            settings = await self._settings(name, commit)
-            proposal = Proposal(
-                ApprovalKind.CONFIG_CHANGE, "again", payload=approved.payload, agent=name
-            )
-            await self._store.read(lambda asking: self.refuse(asking, proposal))
-            subject = f"Deploy {commit[:12]} to {name} (approval {approved.id})"
-            revision = await self._kept.deploy(name, commit, approved.id, subject)
-        except HiveError as error:
-            await self._kept.tag(name, Tag.FAILED.of(approved.id), commit, str(error))
-            raise
-        await self._take(name, settings, revision)
-        return {"agent": name, "revision": revision}
+        again = Proposal(ApprovalKind.CONFIG_CHANGE, "again", payload=approved.payload, agent=name)
+        reason = f"its configuration changes (approval {approved.id})"
+        async with self._one_at_a_time[name]:
+            try:
+                settings = await self._fitting(name, commit)
+                await self._systems.build(name, commit)
+
+                def change(work: Writing) -> None:
+                    self.refuse(work, again)
+                    self._set(work, name, settings, commit)
+
+                trial = await self._trials.begin((name,), reason, change)
+                await self._require_up(name, trial)
+                subject = f"Deploy {commit[:12]} to {name} (approval {approved.id})"
+                revision = await self._kept.deploy(name, commit, approved.id, subject)
+                await self._systems.build(name, revision)
+            except Exception as error:
+                await self._put_back(name)
+                said = str(error) if isinstance(error, HiveError) else _UNEXPECTED
+                await self._kept.tag(name, Tag.FAILED.of(approved.id), commit, said)
+                raise
+            await self._store.write(lambda work: self._set(work, name, settings, revision))
+        return {"agent": name, "revision": revision, "ready": True if trial.before else None}
 
     async def settle(self, approved: Approved) -> Mapping[str, Any] | None:
         """Look at the tags: deployed is deployed; everything else has failed, and is tagged so."""
         name, commit = str(approved.agent), str(approved.payload["commit"])
-        revision = await self._kept.deployed(name, approved.id)
+        async with self._one_at_a_time[name]:
+            revision = await self._kept.deployed(name, approved.id)
+            await self._put_back(name)
         if revision is None:
             said = "The hive stopped before it was deployed."
             await self._kept.tag(name, Tag.FAILED.of(approved.id), commit, said)
             return None
-        await self._take(name, await self._settings(name, revision), revision)
-        return {"agent": name, "revision": revision}
+        return {"agent": name, "revision": revision, "ready": None}
+
+    async def settle_trials(self) -> None:
+        """Put back what is deployed wherever something else is in place that nobody tries."""
+        for row in await self._store.read(spawned.standing):
+            lock = self._one_at_a_time[row.name]
+            if lock.locked():
+                continue
+            async with lock:
+                try:
+                    is_back = await self._put_back(row.name)
+                except HiveError as error:
+                    _log.warning("what is deployed to %s cannot be read: %s", row.name, error)
+                else:
+                    if is_back:
+                        _log.warning("%s runs again what is deployed", row.name)
 
     def closed(self, work: Writing, approved: Approved, state: ApprovalState) -> None:
         """Have the tag set that says no; `tell` sets it, now or at the next start."""
@@ -130,26 +200,31 @@ class Deploying:
     async def redeploy(
         self, operator: Actor, name: str, revision: str, *, via: str
     ) -> dict[str, Any]:
-        """Deploy again what was deployed once."""
+        """Restart an agent with what was deployed once; it is deployed again if it comes up.
+
+        How it ended is seen after this has returned: in the history, or in an alert.
+        """
         if not operator.is_operator:
             raise ForbiddenError("Only the operator may deploy an earlier state.")
-        row = await self._store.read(lambda asking: self._require(asking, name))
-        found = await self._kept.earlier(name, revision)
-        if found == row.revision:
-            raise ConflictError(f"{found[:12]} is what {name} runs already.")
-        settings = await self._settings(name, found)
-        subject = f"Deploy {found[:12]} to {name} again"
-        new = await self._kept.deploy(name, found, None, subject)
-
-        def note(work: Writing) -> None:
-            detail = {"revision": found, "deployed": new}
-            subject = f"agent:{name}"
-            audit.add(
-                work, actor=operator.name, via=via, verb="redeploy", subject=subject, detail=detail
+        await self._store.read(lambda asking: self._require(asking, name))
+        lock = self._one_at_a_time[name]
+        if lock.locked():
+            raise ConflictError(
+                f"A change of {name} is being tried.", "Wait until it is deployed or has failed."
             )
-
-        seq = await self._take(name, settings, new, note)
-        return {"agent": name, "did": "redeploy", "revision": new, "seq": seq}
+        await lock.acquire()
+        try:
+            found, settings, trial = await self._begin_again(operator, name, revision, via)
+        except BaseException:
+            lock.release()
+            raise
+        finishing = asyncio.create_task(self._finish_again(name, settings, found, trial))
+        self._again.add(finishing)
+        finishing.add_done_callback(self._again.discard)
+        finishing.add_done_callback(lambda _: lock.release())
+        if not trial.before:
+            await finishing
+        return {"agent": name, "did": "redeploy", "revision": found, "seq": trial.seq}
 
     async def history(self, name: str) -> dict[str, Any]:
         """List what was deployed to an agent, newest first."""
@@ -183,25 +258,98 @@ class Deploying:
         text = await self._kept.read(name, commit, AGENT_JSON)
         if text is None:
             raise NotFoundError(f"{AGENT_JSON} in commit", shortened(commit, 12))
-        settings = read_settings(text)
+        return read_settings(text)
+
+    async def _fitting(self, name: str, commit: str) -> SpawnedAgent:
+        settings = await self._settings(name, commit)
         require_fitting(self._agents.declared, name, settings)
         return settings
 
-    async def _take(
-        self, name: str, settings: SpawnedAgent, revision: str, note: Any = None
-    ) -> int:
-        """Make these settings what runs; the reconciler restarts the agent in order."""
+    async def _require_parsed(self, name: str, commit: str) -> None:
+        text = await self._kept.read(name, commit, AGENT_NIX)
+        fault = None if text is None else await self._nix.fault(text)
+        if fault is not None:
+            raise InvalidError(
+                f"{AGENT_NIX} is no Nix expression: {fault}.", "Correct it and commit again."
+            )
 
-        def job(work: Writing) -> int:
-            text = settings.model_dump_json(exclude_unset=True)
-            spawned.change(work, name, settings_json=text, revision=revision)
-            self._agents.take(work, self._agents.declared)
-            if note is not None:
-                note(work)
-            work.wake(LIFECYCLE)
-            return work.seq
+    async def _begin_again(
+        self, operator: Actor, name: str, revision: str, via: str
+    ) -> tuple[str, SpawnedAgent, Trial]:
+        """Restart an agent with an earlier state; give what that is, and the trial of it."""
+        row = await self._store.read(lambda asking: self._require(asking, name))
+        found = await self._kept.earlier(name, revision)
+        if found == row.revision:
+            raise ConflictError(f"{found[:12]} is what {name} runs already.")
+        settings = await self._fitting(name, found)
+        await self._systems.build(name, found)
+        reason = f"an earlier configuration is deployed again ({found[:12]})"
 
-        return await self._store.write(job)
+        def job(work: Writing) -> Trial:
+            subject, detail = f"agent:{name}", {"revision": found}
+            audit.add(
+                work, actor=operator.name, via=via, verb="redeploy", subject=subject, detail=detail
+            )
+            return self._trials.begin_within(
+                work, (name,), reason, lambda work: self._set(work, name, settings, found)
+            )
+
+        return found, settings, await self._store.write(job)
+
+    async def _finish_again(
+        self, name: str, settings: SpawnedAgent, revision: str, trial: Trial
+    ) -> None:
+        """Deploy what was deployed once if the agent comes up with it; otherwise alert."""
+        key = f"deploy:{name}"
+        try:
+            await self._require_up(name, trial)
+            subject = f"Deploy {revision[:12]} to {name} again"
+            new = await self._kept.deploy(name, revision, None, subject)
+            await self._systems.build(name, new)
+
+            def done(work: Writing) -> None:
+                self._set(work, name, settings, new)
+                alerts.clear_alert(work, key)
+
+            await self._store.write(done)
+        except Exception as error:  # noqa: BLE001 - whoever asked has been answered
+            _log.warning("%s was not deployed to %s again: %s", revision, name, error)
+            await self._put_back(name)
+            text = f"{revision[:12]} is not deployed to {name} again: {error}"
+            await self._store.write(
+                lambda work: alerts.raise_alert(work, key, text, severity="error")
+            )
+
+    async def _require_up(self, name: str, trial: Trial) -> None:
+        failure = (await self._trials.failures(trial)).get(name)
+        if failure is not None:
+            raise UnavailableError(
+                f"{name} did not come up with it: {failure}.",
+                f"What ran before runs again; the log of {name}'s box says more.",
+            )
+
+    async def _put_back(self, name: str) -> bool:
+        """Have an agent run what is deployed, if something else is in place; whether it was.
+
+        The caller keeps everybody else from changing either of them meanwhile.
+        """
+        row = await self._store.read(partial(spawned.find, name=name))
+        if row is None or (revision := await self._kept.main(name)) == row.revision:
+            return False
+        settings = await self._settings(name, revision)
+        reason = "the configuration that is deployed is put back"
+        await self._store.write(
+            lambda work: self._trials.restart_with(
+                work, (name,), reason, lambda work: self._set(work, name, settings, revision)
+            )
+        )
+        return True
+
+    def _set(self, work: Writing, name: str, settings: SpawnedAgent, revision: str) -> None:
+        """Record what is in place; the reconciler makes the box that it asks for."""
+        text = settings.model_dump_json(exclude_unset=True)
+        spawned.change(work, name, settings_json=text, revision=revision)
+        self._agents.take(work, self._agents.declared)
 
 
 def _said_no(asking: Asking) -> list[Row]:

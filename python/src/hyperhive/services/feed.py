@@ -22,10 +22,10 @@ READ_AT_ONCE: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """One event as JSON text, at its position."""
+    """One event as JSON text, at its position; UTF-8, as it is sent to any number of readers."""
 
     seq: int
-    text: str
+    text: bytes
 
 
 class TooFarBehindError(Exception):
@@ -61,7 +61,8 @@ class Feed:
         await self._catch_up()
         if self._kept and self._kept[0].seq <= seq + 1:
             ahead = self._kept[-1].seq - seq
-            return list(self._kept)[-ahead:] if ahead > 0 else []
+            # From the right end: what is new is little, and the whole would be copied for each.
+            return [self._kept[-place] for place in range(ahead, 0, -1)]
         if not self._kept or seq >= self._kept[-1].seq:
             return []
         return await self._store.read(lambda asking: _read(asking, seq))
@@ -92,4 +93,4 @@ def _read(asking: Reading, seq: int) -> list[Rendered]:
 
 def _rendered(event: Event) -> Rendered:
     text = json.dumps(event.as_json(), separators=(",", ":"), ensure_ascii=False)
-    return Rendered(event.seq, text)
+    return Rendered(event.seq, text.encode())

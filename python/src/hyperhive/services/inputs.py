@@ -1,51 +1,119 @@
-"""Newer inputs for the systems of spawned agents: asked for, shown, approved, then taken.
+"""Newer inputs for the systems of spawned agents: looked for, shown, approved, put in place.
+
+What is approved is the very lock that was shown. The agents are restarted with it, and where one
+does not come up, the lock of before is put back for all of them.
 
 Boxes of the kinds process and bubblewrap run the host's own programs, and a declared container
-follows the host's configuration: none of them has inputs of the hive's own. So far no spawned
-agent has a flake either, and the request is refused with that reason.
+follows the host's configuration: where there are only such, the port refuses with that reason.
 """
 
 from collections.abc import Mapping
-from typing import Any, Final, NoReturn
+from hashlib import sha256
+from typing import Any, Final
 
+from hyperhive.domain.actors import Actor
 from hyperhive.domain.approvals import ApprovalKind, ApprovalState, Approved, Proposal
-from hyperhive.domain.errors import ConflictError
-from hyperhive.store import Writing
+from hyperhive.domain.errors import ConflictError, UnavailableError
+from hyperhive.domain.inputs import changes, difference
+from hyperhive.domain.ports import Inputs, Systems
+from hyperhive.services.agents import Agents
+from hyperhive.services.approvals import Approvals
+from hyperhive.services.spawning import require_authority
+from hyperhive.services.trials import Trials
+from hyperhive.store import Store, Writing, spawned
 from hyperhive.store.transaction import Asking
 
-NO_FLAKE: Final = "There are no inputs to update: no agent of this hive is built from a flake."
-REMEDY: Final = (
-    "Declared agents follow the host's configuration: update its flake and switch. `rebuild` makes "
-    "a box anew from what is configured now."
-)
+TITLE: Final = "Update the inputs of spawned agents"
 
 
-def input_update() -> Proposal:
-    """Ask for newer inputs."""
-    return Proposal(ApprovalKind.INPUT_UPDATE, "Update the inputs of spawned agents")
+class UpdatingInputs:
+    """Asks for newer inputs, and is the executor of ``input_update``."""
 
+    def __init__(
+        self,
+        store: Store,
+        agents: Agents,
+        approvals: Approvals,
+        inputs: Inputs,
+        trials: Trials,
+        systems: Systems,
+    ) -> None:
+        self._store = store
+        self._agents = agents
+        self._approvals = approvals
+        self._inputs = inputs
+        self._trials = trials
+        self._systems = systems
 
-class NoInputs:
-    """The executor of ``input_update`` where there is no flake: it says so."""
+    async def request(self, actor: Actor, *, key: str | None = None) -> dict[str, Any]:
+        """Ask for the newest inputs; the approval shows what each of them changes to."""
+        require_authority(self._agents, actor, "ask for newer inputs")
+        old = await self._inputs.lock()
+        new = await self._inputs.newer()
+        told = list(changes(old, new))
+        if not told:
+            raise ConflictError("The inputs of spawned agents are the newest already.")
+        details = "\n".join(
+            (*told, "", "Every spawned agent is built and restarted with them, or none.")
+        )
+        payload = {"base": _digest(old), "lock": new, "diff": difference(old, new)}
+        proposal = Proposal(ApprovalKind.INPUT_UPDATE, TITLE, details, payload)
+        return await self._approvals.request(actor, proposal, key=key)
 
     def refuse(self, asking: Asking, proposal: Proposal) -> None:
-        """Refuse always."""
-        del asking, proposal
-        _refuse()
+        """Refuse nothing yet: what is in place is looked at when it is carried out."""
 
     async def carry_out(self, approved: Approved) -> Mapping[str, Any]:
-        """Refuse: it was approved where there was a flake."""
-        del approved
-        _refuse()
+        """Put the lock in place and have every spawned agent come up with it, or put back."""
+        old = await self._inputs.lock()
+        if _digest(old) != approved.payload["base"]:
+            raise ConflictError(
+                "The inputs have changed since this was proposed.",
+                "Ask for it again, so that the difference to what is in place is shown.",
+            )
+        names, lock = await self._store.read(_names), str(approved.payload["lock"])
+        # Before anything changes: a lock with which one cannot be built is refused by that.
+        for name, commit in tuple(self._agents.revisions.items()):
+            await self._systems.build(name, commit, lock=lock)
+        reason = f"its inputs are updated (approval {approved.id})"
+        await self._inputs.place(lock)
+        try:
+            trial = await self._trials.begin(names, reason, _nothing)
+            failed = await self._trials.failures(trial)
+            if failed:
+                said = "; ".join(f"{name}: {why}" for name, why in sorted(failed.items()))
+                raise UnavailableError(
+                    f"Not every agent came up with the new inputs: {said}.",
+                    "The inputs of before are put back.",
+                )
+        except Exception:
+            await self._inputs.place(old)
+            back = "the inputs of before are put back"
+            await self._store.write(
+                lambda work: self._trials.restart_with(work, names, back, _nothing)
+            )
+            raise
+        return {"agents": list(names)}
 
     async def settle(self, approved: Approved) -> Mapping[str, Any] | None:
-        """Say that it did not come to its end."""
-        del approved
-        return None
+        """Look at what is in place: it is done if that is the lock that was approved."""
+        in_place = await self._inputs.lock()
+        if in_place != approved.payload["lock"]:
+            return None
+        return {"agents": None}
 
     def closed(self, work: Writing, approved: Approved, state: ApprovalState) -> None:
         """Write nothing more."""
 
 
-def _refuse() -> NoReturn:
-    raise ConflictError(NO_FLAKE, REMEDY)
+def _names(asking: Asking) -> tuple[str, ...]:
+    return tuple(row.name for row in spawned.standing(asking))
+
+
+def _nothing(work: Writing) -> None:
+    """Change no row: what changes lies beside the store."""
+    del work
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()

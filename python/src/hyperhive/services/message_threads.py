@@ -2,19 +2,21 @@
 
 from typing import Any
 
-from hyperhive.domain.actors import Actor
+from hyperhive.domain.actors import THE_SYSTEM, Actor
 from hyperhive.domain.errors import ConflictError, NotFoundError
 from hyperhive.domain.messages import MessageState
 from hyperhive.domain.threads import SHOWN_MAX, Thread, ThreadKind, summary
 from hyperhive.services.agents import Agents
 from hyperhive.services.threads import sees_whole_hive
-from hyperhive.store import Reading, Row, Store, messages
+from hyperhive.store import Reading, Row, Store, Writing, audit, messages
+from hyperhive.store.messages import Draft
 
 
 class MessageThreads:
-    """The source of the threads of messages. They are seen, and only seen: what was sent is sent.
+    """The source of the threads of messages.
 
-    A dead one is the operator's to requeue or drop.
+    What nobody has seen can be taken back; what somebody may have acted on cannot. A dead one is
+    the operator's to requeue or drop.
     """
 
     kind = ThreadKind.MESSAGE
@@ -28,17 +30,47 @@ class MessageThreads:
         senders = self._agents.roster.members if agent is None else (agent,)
         return [_thread(row) for row in messages.hanging(asking, tuple(senders), SHOWN_MAX + 1)]
 
-    async def cancel(self, actor: Actor, number: int, *, via: str) -> dict[str, Any]:  # noqa: ARG002 - of the port
-        """Refuse: a message may be on its way into a turn at any moment."""
-        row = await self._store.read(lambda asking: messages.find(asking, number))
-        known = row is not None and (
-            row.sender == actor.name or sees_whole_hive(self._agents, actor)
-        )
-        if row is None or not known:
-            raise NotFoundError("message of yours", number)
+    async def cancel(self, actor: Actor, number: int, *, via: str) -> dict[str, Any]:
+        """Take a message back that has not been delivered; its sender is told if another does it.
+
+        An agent takes back its own, the manager any agent's, the operator everybody's.
+        """
+
+        def job(work: Writing) -> dict[str, Any]:
+            row = messages.find(work, number)
+            if row is None or not self._may(actor, row):
+                raise NotFoundError("message of yours", number)
+            _require_unseen(row)
+            messages.withdraw(work, row, actor)
+            if actor.is_operator:
+                audit.add(
+                    work, actor=actor.name, via=via, verb="withdraw", subject=f"message:{number}"
+                )
+            if row.sender != actor.name and row.sender in self._agents.roster.members:
+                said = f"{actor.name} withdrew your message {number} to {row.recipient}, unseen."
+                messages.add(work, Draft(THE_SYSTEM, row.sender, said, in_reply_to=number))
+            return {"id": number, "state": MessageState.DROPPED.value, "seq": work.seq}
+
+        return await self._store.write(job)
+
+    def _may(self, actor: Actor, row: Row) -> bool:
+        if actor.is_operator or row.sender == actor.name:
+            return True
+        is_agents = row.sender in self._agents.roster.members
+        return is_agents and sees_whole_hive(self._agents, actor)
+
+
+def _require_unseen(row: Row) -> None:
+    """Raise `ConflictError` where somebody may have acted on a message already."""
+    remedy = "Send another one that says what holds now."
+    if row.state == MessageState.DEAD:
+        remedy = "The operator can requeue or drop it."
+    if row.state != MessageState.QUEUED or row.redelivered:
+        state = "queued again" if row.state == MessageState.QUEUED else row.state
         raise ConflictError(
-            f"Message {number} was sent and cannot be withdrawn.",
-            "Send another one that says what holds now; a dead one the operator can drop.",
+            f"Message {row.id} cannot be withdrawn: {row.recipient} may have seen it "
+            f"(it is {state}).",
+            remedy,
         )
 
 

@@ -427,5 +427,7 @@ def _where(row: Row, now: float) -> str:
             return f"{row.recipient} has handled it."
         case MessageState.DEAD:
             return f"Dead after {row.attempts} failed attempts; the operator can requeue it."
+        case MessageState.DROPPED if str(row.reason or "").startswith(rules.WITHDRAWN):
+            return f"It was {row.reason}, before {row.recipient} saw it."
         case MessageState.DROPPED:
             return "Dropped by the operator."

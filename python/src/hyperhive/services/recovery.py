@@ -12,7 +12,7 @@ from hyperhive.domain.actors import SYSTEM
 from hyperhive.domain.agents import AgentState
 from hyperhive.domain.events import EventKind
 from hyperhive.domain.turns import SESSION_GRACE_SECONDS
-from hyperhive.services.agents import Agents
+from hyperhive.services.agents import Agents, limits_of
 from hyperhive.services.sessions import Sessions
 from hyperhive.services.turns import Turns
 from hyperhive.store import Store, Writing
@@ -35,7 +35,11 @@ class Recovery:
         left_over = await self._turns.open_now()
 
         def job(work: Writing) -> None:
-            work.record(EventKind.HIVE_STARTED, SYSTEM, {"version": hyperhive.__version__})
+            told = {
+                "version": hyperhive.__version__,
+                "limits": limits_of(self._agents.declared),
+            }
+            work.record(EventKind.HIVE_STARTED, SYSTEM, told)
             for row in rows.all_present(work):
                 if AgentState(row.state) in ALIVE:
                     self._agents.note_state(

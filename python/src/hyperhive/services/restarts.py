@@ -84,51 +84,54 @@ class Restarts:
     async def _begin(
         self, operator: Actor, names: tuple[str, ...] | None, reason: str, *, via: str
     ) -> dict[str, Any]:
-        def job(work: Writing) -> dict[str, Any]:
-            if lifecycle.rollout(work) is not None:
-                raise ConflictError(
-                    "A restart is under way.", "Wait until it is done; `hyperhive status` shows it."
-                )
-            running = [
-                row
-                for row in rows.all_present(work)
-                if row.incarnation is not None
-                and row.held_by is None
-                and (names is None or row.name in names)
-            ]
-            if not running:
-                raise InvalidError("None of these agents runs.", "Start them instead.")
-            rollout = begin(
-                work.seq,
-                reason,
-                tuple(row.name for row in running),
-                self._agents.roster.manager or "",
-                work.now,
-                self._rules(),
-            )
-            paused = Pause(Cause.ROLLOUT, reason, work.now)
-            for row in running:
-                lifecycle.pause(work, row, paused, operator)
-                if row.state == AgentState.BUSY.value:
-                    self._agents.note_state(work, row.name, AgentState.DRAINING, reason)
-            lifecycle.set_rollout(work, stored(rollout))
-            audit.add(
-                work,
-                actor=operator.name,
-                via=via,
-                verb="restart",
-                subject="hive",
-                detail={"agents": list(rollout.order), "reason": reason},
-            )
-            only = rollout.order[0] if len(rollout.order) == 1 else None
-            return {
-                "agent": only,
-                "did": "restart",
-                "order": list(rollout.order),
-                "seq": work.seq,
-            }
+        return await self._store.write(
+            lambda work: self.begin_within(work, operator, names, reason, via=via)
+        )
 
-        return await self._store.write(job)
+    def begin_within(
+        self, work: Writing, actor: Actor, names: tuple[str, ...] | None, reason: str, *, via: str
+    ) -> dict[str, Any]:
+        """Begin a restart within a transaction of the caller's, who has seen that it may be.
+
+        Raises `ConflictError` while another is under way, `InvalidError` where none of them runs.
+        """
+        if lifecycle.rollout(work) is not None:
+            raise ConflictError(
+                "A restart is under way.", "Wait until it is done; `hyperhive status` shows it."
+            )
+        running = [
+            row
+            for row in rows.all_present(work)
+            if row.incarnation is not None
+            and row.held_by is None
+            and (names is None or row.name in names)
+        ]
+        if not running:
+            raise InvalidError("None of these agents runs.", "Start them instead.")
+        rollout = begin(
+            work.seq,
+            reason,
+            tuple(row.name for row in running),
+            self._agents.roster.manager or "",
+            work.now,
+            self._rules(),
+        )
+        paused = Pause(Cause.ROLLOUT, reason, work.now)
+        for row in running:
+            lifecycle.pause(work, row, paused, actor)
+            if row.state == AgentState.BUSY.value:
+                self._agents.note_state(work, row.name, AgentState.DRAINING, reason)
+        lifecycle.set_rollout(work, stored(rollout))
+        audit.add(
+            work,
+            actor=actor.name,
+            via=via,
+            verb="restart",
+            subject="hive",
+            detail={"agents": list(rollout.order), "reason": reason},
+        )
+        only = rollout.order[0] if len(rollout.order) == 1 else None
+        return {"agent": only, "did": "restart", "order": list(rollout.order), "seq": work.seq}
 
     async def run(self) -> None:
         """Carry restarts on, for ever; an error is logged and the next look tries again."""

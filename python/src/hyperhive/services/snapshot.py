@@ -10,7 +10,7 @@ import hyperhive
 from hyperhive.domain.events import Event, EventKind
 from hyperhive.domain.messages import MessageState
 from hyperhive.services import pacing
-from hyperhive.services.agents import Agents
+from hyperhive.services.agents import Agents, limits_of
 from hyperhive.services.forge import ForgeDesk
 from hyperhive.store import (
     Reading,
@@ -80,6 +80,7 @@ class Snapshots:
                 "pauses": [each.as_json() for each in lifecycle.hive_pauses(asking)],
                 "rollout": rollout,
                 "spent_today_usd": pacing.spent_today(asking),
+                "limits": limits_of(self._agents.declared),
             },
             "agents": [
                 agent_rows.shown(

@@ -18,15 +18,16 @@ from hyperhive.config.spawned import (
 from hyperhive.domain.actors import THE_SYSTEM, Actor, Role, name_fault
 from hyperhive.domain.agents import CONNECTED
 from hyperhive.domain.approvals import ApprovalKind, ApprovalState, Approved, Proposal
-from hyperhive.domain.configuration import AGENT_JSON, Tag
+from hyperhive.domain.configuration import AGENT_JSON, AGENT_NIX, Tag
 from hyperhive.domain.errors import (
     ConflictError,
     ForbiddenError,
+    HiveError,
     InvalidError,
     NotFoundError,
     UnavailableError,
 )
-from hyperhive.domain.ports import Repositories
+from hyperhive.domain.ports import Repositories, Systems
 from hyperhive.services.agents import Agents
 from hyperhive.services.approvals import Approvals
 from hyperhive.store import Store, Writing, alerts, audit, messages, spawned
@@ -41,11 +42,19 @@ _README: Final = """\
 # {name}
 
 What {name} is. `agent.json` says it; its keys are `description`, `systemPrompt`, `driver` (`model`,
-`fallbackModel`, `turnLimitSeconds`), `tools` and
-`mayMessage`. Everything else is the admin's to declare.
+`fallbackModel`, `turnLimitSeconds`), `tools` and `mayMessage`.{more} Everything else is the admin's
+to declare.
 
 The manager changes it here, commits, and asks with `request_apply_commit`; the operator sees the
 difference to what runs, and decides.
+"""
+_README_NIX: Final = " `agent.nix` says which programs it finds."
+_AGENT_NIX: Final = """\
+# The programs of {name} beyond those that every agent has; nothing else can be said here.
+{{ pkgs, ... }}:
+{{
+  environment.systemPackages = [ ];
+}}
 """
 
 
@@ -57,12 +66,18 @@ class Spawning:
     """Asks for agents, and is the executor of ``spawn``."""
 
     def __init__(
-        self, store: Store, agents: Agents, approvals: Approvals, kept: Repositories
+        self,
+        store: Store,
+        agents: Agents,
+        approvals: Approvals,
+        kept: Repositories,
+        systems: Systems,
     ) -> None:
         self._store = store
         self._agents = agents
         self._approvals = approvals
         self._kept = kept
+        self._systems = systems
         self.let_in: Callable[[str], Awaitable[object]] = _nothing
         """Opens a new agent's socket."""
         self.awaits_hello = False
@@ -106,11 +121,10 @@ class Spawning:
     def refuse(self, asking: Asking, proposal: Proposal) -> None:
         """Refuse a name that cannot be had, and one agent too many."""
         hive = self._agents.declared
-        if hive.agents[hive.manager_name].runtime is RuntimeKind.NIXOS_CONTAINER:
+        if (fault := self._systems.fault()) is not None:
             raise UnavailableError(
-                "No agent can be spawned where the manager runs in a NixOS container: the new "
-                "agent's system would have to be built, which this version does not do.",
-                "Have the admin declare the agent.",
+                f"The system of a new agent cannot be built: {fault}",
+                "Have the admin set services.hyperhive.spawned.enable, or declare the agent.",
             )
         name = str(proposal.payload["name"])
         if (fault := name_fault(name)) is not None:
@@ -139,10 +153,15 @@ class Spawning:
         await self._store.read(lambda asking: self.refuse(asking, proposal))
         revision = await self._kept.seed(
             name,
-            {AGENT_JSON: text, "README.md": _README.format(name=name)},
+            seed(name, text, RuntimeKind(approved.payload["runtime"])),
             subject=f"Spawn {name} (approval {approved.id})",
             manager=self._agents.hive.manager_name,
         )
+        try:
+            await self._systems.build(name, revision)
+        except HiveError:
+            await self._clear(name)
+            raise
         await self._kept.tag(name, Tag.DEPLOYED.of(approved.id), revision)
 
         def job(work: Writing) -> None:
@@ -172,7 +191,7 @@ class Spawning:
         if row is not None and row.approval == approved.id:
             return {"agent": name, "revision": row.revision, "ready": None}
         if row is None and name_fault(name) is None:
-            await self._kept.remove(name)
+            await self._clear(name)
         return None
 
     def closed(self, work: Writing, approved: Approved, state: ApprovalState) -> None:
@@ -200,7 +219,12 @@ class Spawning:
         """Remove the configuration of an agent that was purged."""
         await self._store.write(lambda work: spawned.forget(work, name))
         if name not in self._agents.hive.agents and name_fault(name) is None:
-            await self._kept.remove(name)
+            await self._clear(name)
+
+    async def _clear(self, name: str) -> None:
+        """Remove what was made of an agent that is not there."""
+        await self._kept.remove(name)
+        await self._systems.remove(name)
 
     async def _set(
         self, operator: Actor, verb: str, name: str, via: str, *, is_there: bool
@@ -239,6 +263,17 @@ class Spawning:
                 if not await watch.wait(1.0):
                     waited += 1.0
         return self._agents.state_of(name) in CONNECTED
+
+
+def seed(name: str, agent_json: str, runtime: RuntimeKind) -> dict[str, str]:
+    """Give the files with which an agent's configuration begins.
+
+    Only where its system is built has it an ``agent.nix``: elsewhere nothing would read it.
+    """
+    is_built = runtime is RuntimeKind.NIXOS_CONTAINER
+    readme = _README.format(name=name, more=_README_NIX if is_built else "")
+    files = {AGENT_JSON: agent_json, "README.md": readme}
+    return files | ({AGENT_NIX: _AGENT_NIX.format(name=name)} if is_built else {})
 
 
 def require_authority(agents: Agents, actor: Actor, what: str) -> None:

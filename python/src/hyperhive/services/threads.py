@@ -11,7 +11,7 @@ from hyperhive.domain.actors import Actor, Role
 from hyperhive.domain.errors import InvalidError, NotFoundError
 from hyperhive.domain.threads import SHOWN_MAX, Thread, ThreadKind
 from hyperhive.services.agents import Agents
-from hyperhive.store import Reading, Store
+from hyperhive.store import Reading, Store, events
 
 
 class ThreadSource(Protocol):
@@ -79,7 +79,11 @@ class Threads:
             if len(found) > SHOWN_MAX:
                 more.append(source.kind.value)
         threads.sort(key=lambda thread: (thread.since, thread.kind, thread.number))
-        return {"threads": [thread.as_json() for thread in threads], "more": more}
+        return {
+            "threads": [thread.as_json() for thread in threads],
+            "more": more,
+            "seq": events.last(asking),
+        }
 
 
 def sees_whole_hive(agents: Agents, actor: Actor) -> bool:

@@ -90,6 +90,7 @@ def tombstone(row: Row, *, size: int | None = None) -> dict[str, Any]:
         "description": shape.get("description"),
         "removed_at": row.removed_at,
         "bytes": size,
+        "declared": shape.get("declared", True),
     }
 
 

@@ -294,6 +294,7 @@ def release(
             told["message"] = summary(fresh) if fresh is not None else None
         else:
             told |= {"redelivered": redelivered, "not_before": fate.not_before or None}
+            told |= _beginning(row)
         kind = EventKind.MESSAGE_DEAD if dead else EventKind.MESSAGE_RELEASED
         work.record(kind, SYSTEM, told, agent=row.recipient, subject=row.id)
         work.wake(bus.inbox(row.recipient))
@@ -322,7 +323,7 @@ def requeue(work: Writing, row: Row, actor: Actor) -> int:
         )
     )
     work.wake(bus.inbox(row.recipient))
-    return _record_by_hand(work, EventKind.MESSAGE_REQUEUED, row, actor)
+    return _record_by_hand(work, EventKind.MESSAGE_REQUEUED, row, actor, **_beginning(row))
 
 
 def drop(work: Writing, row: Row, actor: Actor) -> int:
@@ -333,6 +334,20 @@ def drop(work: Writing, row: Row, actor: Actor) -> int:
         .values(state=MessageState.DROPPED.value, settled_at=work.now)
     )
     return _record_by_hand(work, EventKind.MESSAGE_DROPPED, row, actor)
+
+
+def withdraw(work: Writing, row: Row, actor: Actor) -> int:
+    """Take back a message that nobody has seen; return the event's ``seq``."""
+    reason = f"{rules.WITHDRAWN}{actor.name}"
+    work.execute(
+        update(tables.message)
+        .where(_m.id == row.id)
+        .values(state=MessageState.DROPPED.value, settled_at=work.now, reason=reason)
+    )
+    told = {"id": row.id, "from": row.sender, "to": row.recipient, "reason": reason}
+    return work.record(
+        EventKind.MESSAGE_WITHDRAWN, actor, told, agent=row.recipient, subject=row.id
+    )
 
 
 def drop_unsettled(work: Writing, agent: str, actor: Actor, limit: int) -> list[Row]:
@@ -357,8 +372,13 @@ def mark_read(work: Writing, row: Row, actor: Actor) -> int:
     return _record_by_hand(work, EventKind.MESSAGE_READ, row, actor)
 
 
-def _record_by_hand(work: Writing, kind: EventKind, row: Row, actor: Actor) -> int:
-    told = {"id": row.id, "from": row.sender, "to": row.recipient}
+def _beginning(row: Row) -> dict[str, Any]:
+    """What else to tell of one that is queued again: whoever forgot it has it back in sight."""
+    return {"at": row.at, "preview": rules.preview(row.body)}
+
+
+def _record_by_hand(work: Writing, kind: EventKind, row: Row, actor: Actor, **more: Any) -> int:
+    told = {"id": row.id, "from": row.sender, "to": row.recipient, **more}
     return work.record(kind, actor, told, agent=row.recipient, subject=row.id)
 
 

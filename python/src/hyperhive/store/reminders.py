@@ -106,13 +106,13 @@ def announce(
 
 
 def change(work: Writing, row: Row, kind: EventKind, actor: Actor | str, **changes: Any) -> int:
-    """Change a row and tell of it; return the event's ``seq``."""
+    """Change a row and tell of it, and of the state it had; return the event's ``seq``."""
     now = {**row._asdict(), **changes}
     given = {f"new_{name}": now[name] for name in _CHANGEABLE}
     work.execute(_CHANGE, {"reminder": row.id, **given})
     if now["state"] == ReminderState.PENDING.value and now["next_at"] != row.next_at:
         work.wake(bus.REMINDERS)
-    told = {"reminder": _summary(now)}
+    told = {"reminder": _summary(now), "was": row.state}
     return work.record(kind, actor, told, agent=row.agent)
 
 

@@ -69,7 +69,8 @@ class Listeners:
     async def open_tcp(self, address: str, port: int, app: Any) -> tuple[str, int]:
         """Serve ``app`` on a TCP port (0: a free one) and return where it is."""
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        listening = socket.socket(family, socket.SOCK_STREAM)
+        # Only of what is named TCP does asyncio send small answers at once (TCP_NODELAY).
+        listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind((address, port))

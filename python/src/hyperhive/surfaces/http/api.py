@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 from litestar import Controller, Request, get, post
+from litestar.config.compression import CompressionConfig
 from litestar.di import NamedDependency
+from litestar.middleware import DefineMiddleware
+from litestar.middleware.compression import CompressionMiddleware
 from litestar.params import FromPath, JSONBody, PathParameter, QueryParameter
 from litestar.response import Stream
 
@@ -37,6 +40,11 @@ from hyperhive.surfaces.http.stream import position, stream, transcript
 from hyperhive.surfaces.identity import came_by_admin_socket
 
 PAGE_MAX: Final = 500
+
+ZIPPED: Final = DefineMiddleware(
+    CompressionMiddleware, config=CompressionConfig("gzip", gzip_compress_level=3)
+)
+"""For answers that are long and hold no token: who else may put text into one learns nothing."""
 
 Number = Annotated[int, PathParameter(ge=0, le=NUMBER_MAX)]
 Before = Annotated[
@@ -70,7 +78,11 @@ class State(Controller):
 
     tags = ("state",)
 
-    @get("/api/state", summary="One snapshot, with the seq that it is true at")
+    @get(
+        "/api/state",
+        summary="One snapshot, with the seq that it is true at",
+        middleware=[ZIPPED],
+    )
     async def state(self, services: NamedDependency[Services]) -> dict[str, Any]:
         """Take a snapshot."""
         return await services.snapshots.state()
@@ -83,11 +95,16 @@ class State(Controller):
         logins: NamedDependency[Logins],
         after: Annotated[int | None, QueryParameter(ge=0, le=NUMBER_MAX)] = None,
         epoch: Annotated[str | None, QueryParameter(max_length=64)] = None,
+        once: Annotated[
+            bool | None,
+            QueryParameter(description="End after the first news: for proxies that wait for it."),
+        ] = None,
     ) -> Stream:
         """Follow the events."""
         start = position(request.headers.get("last-event-id"), after, epoch)
+        login = login_of(request.scope)
         return Stream(
-            stream(services.store, services.feed, start, logins, login_of(request.scope)),
+            stream(services.store, services.feed, start, logins, login, once=bool(once)),
             media_type="text/event-stream",
             headers={"cache-control": "no-store, no-transform", "x-accel-buffering": "no"},
         )
@@ -136,7 +153,7 @@ class MessagesApi(Controller):
             via=_via(request),
         )
 
-    @get("/", summary="Page backwards through messages")
+    @get("/", summary="Page backwards through messages", middleware=[ZIPPED])
     async def page(
         self,
         services: NamedDependency[Services],
@@ -190,7 +207,11 @@ class TurnsApi(Controller):
         """List turns, newest first."""
         return await services.turns.page(name, before=before, limit=limit)
 
-    @get("/turns/{number:int}/events", summary="Page forwards through a turn's transcript")
+    @get(
+        "/turns/{number:int}/events",
+        summary="Page forwards through a turn's transcript",
+        middleware=[ZIPPED],
+    )
     async def lines(
         self,
         number: Number,

@@ -9,9 +9,8 @@ from litestar.params import JSONBody, QueryParameter
 from hyperhive.domain.actors import THE_OPERATOR
 from hyperhive.domain.approvals import ApprovalState
 from hyperhive.domain.errors import InvalidError
-from hyperhive.services.inputs import input_update
 from hyperhive.surfaces.http.api import Before, Limit, Number, Services
-from hyperhive.surfaces.http.lifecycle import Asked, via
+from hyperhive.surfaces.http.lifecycle import Asked, Lifecycle, via
 from hyperhive.surfaces.http.requests import Approve, Deny
 
 
@@ -82,6 +81,6 @@ class InputsApi(Controller):
     tags = ("hive",)
 
     @post("/update-inputs", summary="Ask for newer inputs of spawned agents", status_code=200)
-    async def update_inputs(self, services: NamedDependency[Services]) -> dict[str, Any]:
+    async def update_inputs(self, lifecycle: NamedDependency[Lifecycle]) -> dict[str, Any]:
         """Make an approval that shows what would change; refused where there is no flake."""
-        return await services.approvals.request(THE_OPERATOR, input_update())
+        return await lifecycle.inputs.request(THE_OPERATOR)

@@ -14,6 +14,7 @@ from hyperhive.domain.errors import NotFoundError
 from hyperhive.services.control import Control
 from hyperhive.services.deploying import Deploying
 from hyperhive.services.disk import Disk
+from hyperhive.services.inputs import UpdatingInputs
 from hyperhive.services.restarts import Restarts
 from hyperhive.services.spawning import Spawning
 from hyperhive.surfaces.http.requests import (
@@ -49,6 +50,7 @@ class Lifecycle:
     refresh: Callable[[str], Awaitable[None]]
     spawning: Spawning
     deploying: Deploying
+    inputs: UpdatingInputs
 
 
 class AgentsApi(Controller):

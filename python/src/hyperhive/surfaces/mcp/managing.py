@@ -14,7 +14,7 @@ from hyperhive.domain.approvals import (
 )
 from hyperhive.services.approvals import Approvals
 from hyperhive.services.control import Control
-from hyperhive.services.inputs import input_update
+from hyperhive.services.inputs import UpdatingInputs
 from hyperhive.services.restarts import Restarts
 from hyperhive.surfaces.mcp.calls import Call
 from hyperhive.surfaces.mcp.tool import Arguments, Tool
@@ -82,8 +82,8 @@ session stay."""
 REBUILD: Final = "Read the hive's declaration anew and restart an agent from it."
 GET_LOGS: Final = "Show what an agent's box printed last, to see why it does not work."
 REQUEST_UPDATE_INPUTS: Final = """\
-Ask the operator to update the inputs that spawned agents are built from. It is refused where \
-there are none."""
+Ask the operator to update the inputs that spawned agents are built from: the newest are looked \
+for now, which may take a while, and shown to the operator. It is refused where there are none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +93,7 @@ class Hands:
     approvals: Approvals
     control: Control
     restarts: Restarts
+    inputs: UpdatingInputs
     apply: Callable[[], Awaitable[dict[str, Any]]]
     logs: Callable[[str, int], Awaitable[list[str]]]
     refresh: Callable[[str], Awaitable[None]]
@@ -146,4 +147,4 @@ class Hands:
         return {"lines": [line[:LINE_CHARS_MAX] for line in lines]}
 
     async def _request_update_inputs(self, call: Call, _given: Nothing) -> dict[str, Any]:
-        return await self.approvals.request(call.actor, input_update(), key=call.key(None))
+        return await self.inputs.request(call.actor, key=call.key(None))

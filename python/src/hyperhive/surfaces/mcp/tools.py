@@ -165,7 +165,8 @@ hive's. Look here when you have lost track of what you wait for, and who waits f
 
 CANCEL_THREAD: Final = """\
 Withdraw something of yours that `get_open_threads` lists, by its kind and id, when it no longer \
-matters; whoever it concerns is told. The manager can withdraw any agent's."""
+matters; whoever it concerns is told. A message can be withdrawn while nobody has seen it. The \
+manager can withdraw any agent's."""
 
 LIST_AGENTS: Final = """\
 List the agents of this hive: role, what each is for, what it is doing now, and whether you may \

@@ -51,6 +51,7 @@
  * @property {string} description
  * @property {number} removed_at
  * @property {number | null} bytes
+ * @property {boolean} declared whether it was; one that was spawned can be revived
  *
  * @typedef {object} Agent
  * @property {string} name
@@ -119,6 +120,7 @@
  * @property {number | null} closed_at
  * @property {string | null} error
  * @property {any} result
+ * @property {number | null} [used_at] of one that lets a single call through: when that call was made
  *
  * @typedef {Approval & {shown: Record<string, any>}} WholeApproval
  *
@@ -147,11 +149,50 @@
  * @property {ReadonlyMap<string, {pending: number, failed: number}>} counts by agent
  * @property {ReadonlyMap<number, Reminder>} rows pending ones due next and the newest failed ones, by id
  *
- * @typedef {Record<string, any>} PullRequest
+ * @typedef {object} PullRequest
+ * @property {number} id
+ * @property {string} repository
+ * @property {number} number
+ * @property {string} title
+ * @property {string} author
+ * @property {"open" | "closed" | "merged"} state
+ * @property {string} head
+ * @property {string} base
+ * @property {string} url
+ * @property {string[]} reviewers
+ * @property {string | null} merged_by
+ * @property {number} at
+ * @property {number} updated_at
+ * @property {number | null} closed_at
+ *
+ * @typedef {object} Repository On the forge, as it was when the hive last looked.
+ * @property {string} name with its organisation
+ * @property {string} description
+ * @property {string} url
+ * @property {string} clone_url
+ * @property {string} branch
+ * @property {boolean} empty
+ * @property {number} open_pulls
+ * @property {number | null} updated_at
+ *
+ * @typedef {object} Deployment A state that a spawned agent was brought to.
+ * @property {string} commit
+ * @property {string} subject
+ * @property {string} author
+ * @property {number} at
+ * @property {string[]} tags
+ *
+ * @typedef {object} Thread One thing that hangs on an agent.
+ * @property {"approval" | "question" | "reminder" | "message" | "pull_request"} kind
+ * @property {number} id of the thing among its kind
+ * @property {string} summary
+ * @property {number} since
+ * @property {string | null} with who is at its other end
+ * @property {string} [url]
  *
  * @typedef {object} ForgeState
  * @property {Record<string, any>} facts its kind, url and state
- * @property {ReadonlyMap<string, PullRequest>} pulls
+ * @property {ReadonlyMap<number, PullRequest>} pulls by id
  *
  * @typedef {object} Hive
  * @property {string} name
@@ -160,7 +201,7 @@
  * @property {readonly Pause[]} pauses
  * @property {Rollout | null} rollout
  * @property {number} spent_today_usd
- * @property {any} [limits] what may be spent
+ * @property {{agents: number, spend_per_day_usd: number | null}} limits
  *
  * @typedef {object} Snapshot
  * @property {number} seq
@@ -173,10 +214,10 @@
  * @property {{unread: number}} operator
  * @property {Alert[]} alerts
  * @property {Tombstone[]} tombstones
- * @property {Question[]} [questions] absent from a server that knows none; likewise those below
- * @property {Approval[]} [approvals]
- * @property {{counts: Record<string, {pending: number, failed: number}>, rows: Reminder[]}} [reminders]
- * @property {Record<string, any> | null} [forge]
+ * @property {Question[]} questions
+ * @property {Approval[]} approvals
+ * @property {{counts: Record<string, {pending: number, failed: number}>, rows: Reminder[]}} reminders
+ * @property {(Record<string, any> & {pull_requests: PullRequest[]}) | null} forge
  *
  * @typedef {object} HiveEvent One fact, past tense; `data` has the fields of its kind.
  * @property {number} seq

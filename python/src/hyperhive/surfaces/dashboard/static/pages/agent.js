@@ -2,26 +2,25 @@
 
 import { total } from "../state/reminders.js";
 import { AgentControls } from "../view/controls.js";
-import { actionButton, ask } from "../view/actions.js";
+import { deploymentsPanel } from "../view/deployments.js";
 import { h, KeyedList, say } from "../view/elements.js";
 import { figures } from "../view/figures.js";
 import { Inbox } from "../view/inbox.js";
+import { logPanel } from "../view/log.js";
+import { panel, wide } from "../view/panel.js";
+import { quotasView } from "../view/quotas.js";
 import { reminderItem } from "../view/reminder.js";
-import { fields } from "../view/shown.js";
 import { agentMarks, marksIn } from "../view/standing.js";
 import { Terminal, turnFacts } from "../view/terminal.js";
+import { ThreadList } from "../view/threads.js";
 import { showMoment, showSince } from "../view/times.js";
 import { chip, nameTag, showChip, sized } from "../view/words.js";
 import { get } from "../wire/api.js";
 
 /** @typedef {import("../types.js").Agent} Agent */
 /** @typedef {import("../types.js").Turn} Turn */
-/** @typedef {Record<string, any>} Thread */
 
 const TURNS_SHOWN = 50;
-const LOG_LINES = 200;
-/** Threads are asked for again this long after something that may have changed them. */
-const THREADS_MS = 500;
 
 /**
  * @param {import("../state/store.js").Store} store
@@ -33,19 +32,35 @@ export function openAgentPage(store, write, reply) {
   const element = h("div", { class: "page", id: "agent" });
   /** @type {AgentView | null} */
   let view = null;
-  document.addEventListener("visibilitychange", () => view?.look(!document.hidden && !element.hidden));
+  let shown = "";
+  let isHere = false;
+
+  /** @param {string} name */
+  function show(name) {
+    view?.end();
+    shown = name;
+    view = store.state.agents.has(name) ? new AgentView(name, store, write, reply) : null;
+    element.replaceChildren(view?.element ?? h("h2", { tabindex: "-1" }, `There is no agent “${name}”.`));
+  }
+
+  const look = () => view?.look(isHere && !document.hidden);
+  document.addEventListener("visibilitychange", look);
+  store.heedRenewal(() => {
+    show(shown);
+    look();
+  });
   return {
     element,
     enter(name) {
-      if (view?.name !== name) {
-        view?.end();
-        view = store.state.agents.has(name) ? new AgentView(name, store, write, reply) : null;
-        element.replaceChildren(view?.element ?? h("h2", { tabindex: "-1" }, `There is no agent “${name}”.`));
-      }
-      view?.look(!document.hidden);
+      isHere = true;
+      if (shown !== name || !view) show(name);
+      look();
       return name;
     },
-    leave: () => view?.look(false),
+    leave() {
+      isHere = false;
+      look();
+    },
   };
 }
 
@@ -60,15 +75,13 @@ class AgentView {
   /** @type {KeyedList<Turn>} */
   #turnList;
   #trouble = h("p", { class: "refusal", role: "alert", hidden: true });
-  #threadRows = h("ul", { class: "decision-rows" });
-  #threadNone = h("p", { class: "quiet", hidden: true }, "Nothing hangs on it.");
-  /** @type {KeyedList<Thread>} */
   #threads;
-  #quotas = h("div", {});
+  #quotas;
   /** @type {(() => void)[]} */
   #ends = [];
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  #threadsDue;
+  /** @type {() => void} */
+  #draw;
+  #looking = false;
   #isNew = true;
 
   /**
@@ -83,40 +96,48 @@ class AgentView {
     this.#terminal = new Terminal(name);
     this.#inbox = new Inbox(name, store, reply);
     this.#figures = figures(name, "agent");
+    this.#quotas = quotasView(name);
     this.#turnList = new KeyedList(this.#turnRows, (turn) => turnRow(turn, () => this.#terminal.only(this.#turns.get(turn.id) ?? turn)));
-    this.#threads = new KeyedList(this.#threadRows, (thread) => threadItem(thread, store, () => this.#threadsSoon()));
+    this.#threads = new ThreadList(name, store);
     const first = /** @type {Agent} */ (store.state.agents.get(name));
     const head = headOf(first, store, () => write(name));
     const reminders = this.#reminders();
     const log = logPanel(name);
+    const deployments = deploymentsPanel(name, store);
+    deployments.hidden = first.declared;
     this.element = h(
       "div",
       { class: "agent-page" },
-      head.element,
-      this.#trouble,
+      wide(head.element),
+      wide(this.#trouble),
       panel("turn-title", "Live", this.#terminal.element),
       panel("inbox-title", "Inbox", this.#inbox.element),
-      panel("threads-title", "Open threads", this.#threadNone, this.#threadRows),
+      panel("threads-title", "Open threads", this.#threads.element),
       reminders.element,
       panel("turns-title", "Turns", h("div", { class: "table", tabindex: "0", role: "group", "aria-label": "Table of turns" }, h("table", {}, h("thead", {}, h("tr", {}, ...["Turn", "Began", "End", "What it took", ""].map((text) => h("th", { scope: "col" }, text || h("span", { class: "unseen" }, "Show"))))), this.#turnRows))),
-      panel("figures-title", "What it used", this.#figures.element),
-      panel("quotas-title", "Quotas", this.#quotas),
+      wide(panel("figures-title", "What it used", this.#figures.element)),
+      panel("quotas-title", "Quotas", this.#quotas.element),
+      deployments,
       log,
     );
+    this.#draw = () => {
+      head.update(store.state.agents.get(name));
+      this.#inbox.draw();
+      this.#threads.draw();
+      reminders.update(store.state);
+    };
     this.#ends.push(
-      store.show((state) => {
-        const agent = state.agents.get(name);
-        head.update(agent);
-        this.#inbox.draw();
-        reminders.update(state);
-      }),
+      // While nobody looks it only listens: a day's events cost a hidden page next to nothing.
+      store.show(() => this.#looking && this.#draw()),
       store.hear((event) => this.#heard(event)),
     );
   }
 
   /** @param {boolean} looking */
   look(looking) {
+    this.#looking = looking;
     this.#terminal.look(looking);
+    if (looking) this.#draw();
     if (!looking || !this.#isNew) return;
     this.#isNew = false;
     void this.#load();
@@ -126,11 +147,8 @@ class AgentView {
     const name = encodeURIComponent(this.name);
     void this.#inbox.load(false);
     void this.#figures.load();
-    void this.#loadThreads();
-    get(`/api/agents/${name}/quotas`).then(
-      (found) => this.#quotas.replaceChildren(fields(found.quotas ?? found)),
-      (error) => this.#quotas.replaceChildren(h("p", { class: "quiet" }, String(error.message))),
-    );
+    void this.#threads.load();
+    void this.#quotas.load();
     try {
       const page = await get(`/api/agents/${name}/turns?limit=${TURNS_SHOWN}`);
       for (const turn of page.turns) if (!this.#turns.has(turn.id)) this.#turns.set(turn.id, turn);
@@ -145,14 +163,14 @@ class AgentView {
   /** @param {import("../types.js").HiveEvent} event */
   #heard(event) {
     const { kind, agent, data } = event;
+    this.#inbox.heard(event);
+    this.#threads.heard(event);
     if (agent === this.name && kind === "turn_started") {
       const blank = { ended_at: null, outcome: null, error: null, usage: {}, context_tokens: null, tools: {}, kind: "work", model: null };
       this.#took({ ...blank, ...data, agent: this.name });
     } else if (agent === this.name && kind === "turn_ended") {
       const known = this.#turns.get(data.id);
       if (known) this.#took({ ...known, ...data, usage: data.usage ?? {} });
-    } else if (/^(question|approval|reminder|pull_request)_|^message_(queued|dead|acked|dropped)/.test(kind)) {
-      if (JSON.stringify(data).includes(`"${this.name}"`)) this.#threadsSoon();
     }
   }
 
@@ -167,21 +185,6 @@ class AgentView {
     const newest = [...this.#turns.values()].sort((a, b) => b.id - a.id).slice(0, TURNS_SHOWN);
     this.#turns = new Map(newest.map((turn) => [turn.id, turn]));
     this.#turnList.show(this.#turns);
-  }
-
-  #threadsSoon() {
-    clearTimeout(this.#threadsDue);
-    this.#threadsDue = setTimeout(() => this.#loadThreads(), THREADS_MS);
-  }
-
-  async #loadThreads() {
-    try {
-      const { threads } = await get(`/api/threads?agent=${encodeURIComponent(this.name)}`);
-      this.#threads.show(new Map(threads.map((/** @type {Thread} */ each) => [`${each["kind"]}-${each["id"]}`, each])));
-      say(this.#threadNone, threads.length > 0 ? null : "Nothing hangs on it.");
-    } catch (error) {
-      say(this.#threadNone, error instanceof Error ? error.message : String(error));
-    }
   }
 
   #reminders() {
@@ -203,19 +206,8 @@ class AgentView {
 
   end() {
     this.look(false);
-    clearTimeout(this.#threadsDue);
     for (const end of this.#ends) end();
   }
-}
-
-/**
- * @param {string} id
- * @param {string} title
- * @param {...Node} children
- * @returns {HTMLElement}
- */
-function panel(id, title, ...children) {
-  return h("section", { class: "panel", "aria-labelledby": id }, h("h3", { id, class: "panel-title" }, title), ...children);
 }
 
 /**
@@ -294,56 +286,4 @@ function turnRow(turn, show) {
       facts.textContent = turnFacts(value);
     },
   };
-}
-
-/**
- * @param {Thread} first
- * @param {import("../state/store.js").Store} store
- * @param {() => void} changed
- * @returns {import("../view/elements.js").Item<Thread>}
- */
-function threadItem(first, store, changed) {
-  const summary = h("span", { class: "text" });
-  const since = h("time", { class: "since" });
-  const about = h("span", { class: "quiet" });
-  const kind = String(first["kind"]);
-  const cancel = actionButton({
-    label: "Cancel",
-    confirm: "Cancel it",
-    warning: () => `This ${kind.replaceAll("_", " ")} is withdrawn.`,
-    run: async () => {
-      await ask(store, `/api/threads/${encodeURIComponent(kind)}/${encodeURIComponent(String(first["id"]))}/cancel`);
-      changed();
-    },
-  });
-  const element = h("li", { class: "thread" }, h("span", { class: "tag" }, kind.replaceAll("_", " ")), summary, about, since, cancel.element);
-  return {
-    element,
-    update(thread) {
-      summary.textContent = String(thread["summary"] ?? "");
-      say(about, thread["with"] ? `with ${String(thread["with"])}` : null);
-      showSince(since, Number(thread["since"]) || null);
-    },
-  };
-}
-
-/**
- * @param {string} name
- * @returns {HTMLElement} what its box printed, fetched when it is opened
- */
-function logPanel(name) {
-  const text = h("pre", { class: "body", tabindex: "0", "aria-label": "Log" });
-  const trouble = h("p", { class: "refusal", role: "alert", hidden: true });
-  /** @param {Event} event */
-  async function open(event) {
-    if (!(event.target instanceof HTMLDetailsElement) || !event.target.open) return;
-    try {
-      const { lines } = await get(`/api/agents/${encodeURIComponent(name)}/logs?lines=${LOG_LINES}`);
-      text.textContent = lines.join("\n") || "It has printed nothing.";
-      say(trouble, null);
-    } catch (error) {
-      say(trouble, error instanceof Error ? error.message : String(error));
-    }
-  }
-  return h("details", { class: "decided log", toggle: open }, h("summary", {}, "What its box printed last"), h("div", { class: "inside" }, trouble, text));
 }

@@ -1,9 +1,9 @@
-/** The page of the forge: how it is, and the pull requests, open ones first. */
+/** The page of the forge: how it is, pull requests (open ones first), repositories and accounts. */
 
-import { pullKey } from "../state/forge.js";
 import { h, KeyedList, say } from "../view/elements.js";
+import { accountsPanel, repositoriesPanel } from "../view/repositories.js";
 import { showSince } from "../view/times.js";
-import { agentLink, chip, showChip } from "../view/words.js";
+import { agentLink, chip, showChip, webLink } from "../view/words.js";
 
 /** @typedef {import("../types.js").PullRequest} PullRequest */
 
@@ -20,6 +20,8 @@ export function openForgePage(store) {
   const count = h("span", { class: "total" });
   const empty = h("p", { class: "quiet" }, "No pull request yet.");
   const rows = h("ol", { class: "decision-rows" });
+  const repositories = repositoriesPanel();
+  const accounts = accountsPanel(store);
   facts.append(state, " ", address);
   const element = h(
     "div",
@@ -33,7 +35,21 @@ export function openForgePage(store) {
       reason,
     ),
     h("section", { class: "panel", "aria-labelledby": "pulls-title" }, h("h2", { id: "pulls-title" }, "Pull requests ", count), empty, rows),
+    repositories.element,
+    accounts.element,
   );
+  let isHere = false;
+
+  function load() {
+    if (!isHere || store.state.forge === null) return;
+    void repositories.load();
+    void accounts.load();
+  }
+
+  store.hear(({ kind }) => {
+    if (kind === "forge_repositories_changed") load();
+  });
+  store.heedRenewal(load);
   /** @type {KeyedList<PullRequest>} */
   const list = new KeyedList(rows, () => pullItem(store));
   /** @type {unknown} */
@@ -44,38 +60,28 @@ export function openForgePage(store) {
     none.hidden = forge !== null;
     facts.hidden = forge === null;
     const pulls = [...(forge?.pulls.values() ?? [])];
-    const open = pulls.filter((pull) => pull["state"] === "open").length;
+    const open = pulls.filter((pull) => pull.state === "open").length;
     count.textContent = open > 0 ? `${open} open` : "";
     empty.hidden = pulls.length > 0;
-    pulls.sort((a, b) => Number(b["state"] === "open") - Number(a["state"] === "open") || whenOf(b) - whenOf(a));
-    list.show(new Map(pulls.map((pull) => [pullKey(pull), pull])));
+    pulls.sort((a, b) => Number(b.state === "open") - Number(a.state === "open") || b.updated_at - a.updated_at);
+    list.show(new Map(pulls.map((pull) => [pull.id, pull])));
     if (!forge) return;
     const { facts: known } = forge;
     showChip(state, String(known["state"] ?? "unknown"));
-    address.replaceChildren(String(known["kind"] ?? ""), " ", link(known["url"], String(known["url"] ?? "")));
-    say(reason, known["error"] ?? known["reason"] ?? null);
+    address.replaceChildren(String(known["kind"] ?? ""), " ", webLink(known["url"], String(known["url"] ?? "")));
+    say(reason, known["reason"] ?? null);
   });
-  return { element, enter: () => "Forge" };
-}
-
-/**
- * @param {PullRequest} pull
- * @returns {number}
- */
-function whenOf(pull) {
-  return Number(pull["updated_at"] ?? pull["at"] ?? 0);
-}
-
-/**
- * Lead there only if it is a place on the web: an agent must not choose what a click runs.
- *
- * @param {unknown} url
- * @param {string} text
- * @returns {HTMLElement}
- */
-function link(url, text) {
-  const isPlace = typeof url === "string" && /^https?:\/\//i.test(url);
-  return isPlace ? h("a", { href: url, rel: "noreferrer noopener", target: "_blank" }, text) : h("span", {}, text);
+  return {
+    element,
+    enter() {
+      isHere = true;
+      load();
+      return "Forge";
+    },
+    leave: () => {
+      isHere = false;
+    },
+  };
 }
 
 /**
@@ -93,15 +99,14 @@ function pullItem(store) {
   return {
     element,
     update(pull) {
-      showChip(state, pull["merged"] ? "merged" : String(pull["state"] ?? "open"));
-      const name = `${pull["repository"] ?? pull["repo"] ?? ""}#${pull["number"] ?? pull["id"] ?? ""}`;
-      title.replaceChildren(link(pull["url"] ?? pull["html_url"], `${name} ${pull["title"] ?? ""}`));
-      showSince(since, whenOf(pull) || null);
-      const reviewers = /** @type {unknown[]} */ (Array.isArray(pull["reviewers"]) ? pull["reviewers"] : []);
-      const author = pull["author"] ?? pull["agent"];
+      showChip(state, pull.state);
+      title.replaceChildren(webLink(pull.url, `${pull.repository}#${pull.number} ${pull.title}`));
+      showSince(since, pull.updated_at);
       who.replaceChildren(
-        ...(author ? ["by ", person(String(author))] : []),
-        ...reviewers.flatMap((each, index) => [index === 0 ? " · to be reviewed by " : ", ", person(String(each))]),
+        "by ",
+        person(pull.author),
+        ...pull.reviewers.flatMap((each, index) => [index === 0 ? " · to be reviewed by " : ", ", person(each)]),
+        ...(pull.merged_by ? [" · merged by ", person(pull.merged_by)] : []),
       );
     },
   };

@@ -94,7 +94,7 @@ export function openRemindersPage(store) {
       const page = await get(`/api/reminders?${query}`);
       if (mine !== asked) return;
       if (!more) found = new Map();
-      for (const reminder of page.reminders ?? page.rows ?? []) found.set(reminder.id, reminder);
+      for (const reminder of page.reminders) found.set(reminder.id, reminder);
       older.hidden = !page.more || found.size >= ROWS_MAX;
       say(trouble, null);
       draw();
@@ -123,16 +123,14 @@ export function openRemindersPage(store) {
     due = true;
     requestAnimationFrame(draw);
   });
-  let epoch = store.state.epoch;
   store.show((now) => {
     agents.show(new Map(["", ...[...now.agents.keys()].sort()].map((name) => [name, name])));
     const { pending, failed } = total(now.reminders);
     const what = `${counted(pending, "reminder")} to come, ${failed.toLocaleString("en")} failed`;
     if (counts.textContent !== what) counts.textContent = what;
-    if (epoch !== now.epoch) void load(false);
-    epoch = now.epoch;
   });
   let entered = false;
+  store.heedRenewal(() => entered && void load(false));
   return {
     element,
     enter(argument) {

@@ -22,6 +22,7 @@ export const STEPS = {
   message_dead: ["leased", "dead"],
   message_requeued: ["dead", "queued"],
   message_dropped: ["dead", "dropped"],
+  message_withdrawn: ["queued", "dropped"],
 };
 
 /**

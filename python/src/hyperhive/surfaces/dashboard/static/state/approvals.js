@@ -10,7 +10,7 @@ const KINDS = new Set(["approval_added", "approval_changed", "approval_resolved"
  * @param {import("../types.js").Snapshot} snapshot
  * @returns {Approvals}
  */
-export function fromSnapshot({ approvals = [] }) {
+export function fromSnapshot({ approvals }) {
   return byId(new Map(approvals.map((approval) => [approval.id, approval])));
 }
 

@@ -23,7 +23,9 @@ export function fromSnapshot(snapshot) {
 export function apply(hive, event) {
   switch (event.kind) {
     case "hive_started":
-      return { ...hive, version: event.data.version, started_at: event.at, stopping: false };
+      return { ...hive, version: event.data.version, limits: event.data.limits, started_at: event.at, stopping: false };
+    case "hive_changed":
+      return { ...hive, ...event.data };
     case "hive_stopping":
       return { ...hive, stopping: true };
     case "hive_paused":

@@ -31,54 +31,44 @@ export function fromSnapshot(snapshot) {
   };
 }
 
+/** @type {Readonly<Record<string, (event: HiveEvent) => Partial<Message>>>} what each step of its life changes in a message */
+const CHANGES = {
+  message_leased: () => ({ state: "leased" }),
+  message_acked: () => ({ state: "acked" }),
+  message_released: ({ data: { attempts, redelivered, not_before, reason } }) => ({ state: "queued", attempts, redelivered, not_before, reason }),
+  message_dead: ({ data }) => data.message ?? { state: "dead", attempts: data.attempts, redelivered: true, reason: data.reason },
+  message_requeued: () => ({ state: "queued", attempts: 0, redelivered: true, not_before: null }),
+  message_dropped: () => ({ state: "dropped" }),
+  message_withdrawn: ({ data }) => ({ state: "dropped", reason: data.reason }),
+  message_read: ({ at }) => ({ read_at: at }),
+};
+
 /**
  * @param {MessagesState} messages
  * @param {HiveEvent} event
  * @returns {MessagesState}
  */
 export function apply(messages, event) {
-  const { data } = event;
-  switch (event.kind) {
-    case "message_queued":
-      return trimmed({
-        ...messages,
-        rows: new Map(messages.rows).set(data.message.id, data.message),
-      });
-    case "message_leased":
-      return changed(messages, event, { state: "leased" });
-    case "message_acked":
-      return changed(messages, event, { state: "acked" });
-    case "message_released": {
-      const { attempts, redelivered, not_before, reason } = data;
-      return changed(messages, event, {
-        state: "queued",
-        attempts,
-        redelivered,
-        not_before,
-        reason,
-      });
-    }
-    case "message_dead":
-      return changed(messages, event, {
-        state: "dead",
-        attempts: data.attempts,
-        redelivered: true,
-        reason: data.reason,
-      });
-    case "message_requeued":
-      return changed(messages, event, {
-        state: "queued",
-        attempts: 0,
-        redelivered: true,
-        not_before: null,
-      });
-    case "message_dropped":
-      return changed(messages, event, { state: "dropped" });
-    case "message_read":
-      return changed(messages, event, { read_at: event.at });
-    default:
-      return messages;
+  if (event.kind === "message_queued") {
+    const { message } = event.data;
+    return trimmed({ ...messages, rows: new Map(messages.rows).set(message.id, message) });
   }
+  if (!(event.kind in CHANGES)) return messages;
+  const { id } = event.data;
+  const row = messages.rows.get(id);
+  const message = changed(row ?? messages.dead.get(id) ?? unseen(event), event);
+  const rows = row ? new Map(messages.rows).set(id, message) : messages.rows;
+  return { ...messages, rows, dead: withDead(messages.dead, message) };
+}
+
+/**
+ * @param {Message} message
+ * @param {HiveEvent} event
+ * @returns {Message} as it is after the event, which may be about another
+ */
+export function changed(message, event) {
+  const change = event.data.id === message.id && CHANGES[event.kind];
+  return change ? { ...message, ...change(event) } : message;
 }
 
 /**
@@ -108,22 +98,6 @@ export function withFollowing(messages, following) {
 }
 
 /**
- * @param {MessagesState} messages
- * @param {HiveEvent} event
- * @param {Partial<Message>} change
- * @returns {MessagesState}
- */
-function changed(messages, event, change) {
-  const id = event.data.id;
-  const row = messages.rows.get(id);
-  const known = row ?? messages.dead.get(id);
-  /** @type {Message} */
-  const message = event.data.message ?? { ...(known ?? unseen(event)), ...change };
-  const rows = row ? new Map(messages.rows).set(id, message) : messages.rows;
-  return { ...messages, rows, dead: withDead(messages.dead, message) };
-}
-
-/**
  * @param {MessagesState["dead"]} dead
  * @param {Message} message
  * @returns {MessagesState["dead"]}
@@ -147,7 +121,7 @@ function unseen(event) {
     id: event.data.id,
     from: event.data.from ?? "",
     to: event.data.to ?? event.agent ?? "",
-    at: null,
+    at: event.data.at ?? null,
     in_reply_to: null,
     broadcast: false,
     state: "queued",
@@ -155,7 +129,7 @@ function unseen(event) {
     redelivered: false,
     not_before: null,
     reason: null,
-    preview: "",
+    preview: event.data.preview ?? "",
     size: 0,
     read_at: null,
   };

@@ -10,7 +10,7 @@ const KINDS = new Set(["question_added", "question_answered", "question_cancelle
  * @param {import("../types.js").Snapshot} snapshot
  * @returns {Questions}
  */
-export function fromSnapshot({ questions = [] }) {
+export function fromSnapshot({ questions }) {
   return byId(new Map(questions.map((question) => [question.id, question])));
 }
 

@@ -2,8 +2,7 @@
  * Reminders: how many of each agent wait or have failed, and the rows that a page shows first.
  *
  * Rows are bounded: a flood of them costs a count each, and the page asks for more when it is looked
- * at. What state a reminder leaves is looked up where its row is held; otherwise it is the one
- * that the step starts from, which for the ones beyond the rows is always "pending".
+ * at. Every event says which state the reminder left, so that the counts are exact without its row.
  */
 
 /** @typedef {import("../types.js").RemindersState} RemindersState */
@@ -13,24 +12,16 @@
 /** How many pending ones, and how many failed ones, are held. */
 export const ROWS_KEPT = 200;
 
-/** @type {Readonly<Record<string, ReminderState | null>>} what a reminder was before, unless known */
-const BEFORE = {
-  reminder_added: null,
-  reminder_changed: "pending",
-  reminder_delivered: "pending",
-  reminder_failed: "pending",
-  reminder_cancelled: "pending",
-};
+const KINDS = new Set(["reminder_added", "reminder_changed", "reminder_delivered", "reminder_failed", "reminder_cancelled"]);
 
 /**
  * @param {import("../types.js").Snapshot} snapshot
  * @returns {RemindersState}
  */
 export function fromSnapshot({ reminders }) {
-  const rows = reminders?.rows ?? [];
   return {
-    counts: new Map(Object.entries(reminders?.counts ?? {})),
-    rows: new Map(rows.map((row) => [row.id, row])),
+    counts: new Map(Object.entries(reminders.counts)),
+    rows: new Map(reminders.rows.map((row) => [row.id, row])),
   };
 }
 
@@ -40,12 +31,10 @@ export function fromSnapshot({ reminders }) {
  * @returns {RemindersState}
  */
 export function apply(reminders, event) {
-  const usual = BEFORE[event.kind];
-  if (usual === undefined) return reminders;
+  if (!KINDS.has(event.kind)) return reminders;
   /** @type {Reminder} */
   const row = event.data.reminder;
-  const previous = event.data.was ?? reminders.rows.get(row.id)?.state ?? usual;
-  return { counts: counted(reminders.counts, row, previous), rows: held(reminders.rows, row) };
+  return { counts: counted(reminders.counts, row, event.data.was ?? null), rows: held(reminders.rows, row) };
 }
 
 /**

@@ -17,6 +17,8 @@ export class Store {
   #views = new Set();
   /** @type {Set<(event: HiveEvent) => void>} */
   #listeners = new Set();
+  /** @type {Set<() => void>} */
+  #renewals = new Set();
   /** @type {{seq: number, epoch: string, tell: () => void}[]} */
   #awaited = [];
   #due = false;
@@ -51,6 +53,21 @@ export class Store {
   hear(listener) {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  /**
+   * Hear that the page begins anew: events were missed for ever, so that what was fetched is no longer true.
+   *
+   * @param {() => void} listener
+   */
+  heedRenewal(listener) {
+    this.#renewals.add(listener);
+  }
+
+  /** @param {State} state of a new snapshot */
+  renew(state) {
+    this.update(() => state);
+    for (const listener of this.#renewals) listener();
   }
 
   /** @param {HiveEvent} event */

@@ -9,7 +9,7 @@ import { get } from "../wire/api.js";
 import { actionButton, ask } from "./actions.js";
 import { h, say } from "./elements.js";
 import { shownView } from "./shown.js";
-import { showLeft, showMoment, showSince } from "./times.js";
+import { showLeft, showMoment, showSince, wholeMoment } from "./times.js";
 import { agentLink, chip, showChip } from "./words.js";
 
 /** @typedef {import("../types.js").Approval} Approval */
@@ -167,8 +167,9 @@ function agentName(name) {
  * @param {Approval} approval
  * @returns {string | null}
  */
-function outcomeOf({ state, decided_by: by, note, error, result }) {
+function outcomeOf({ state, decided_by: by, note, error, result, used_at: used }) {
   const decided = by && (state === "denied" ? `denied by ${by}` : `approved by ${by}`);
   const told = result && Object.keys(result).length > 0 ? `result: ${JSON.stringify(result)}` : null;
-  return [decided, note && `note: ${note}`, error && `error: ${error}`, told].filter(Boolean).join(" · ") || null;
+  const once = used && `used ${wholeMoment(used)}`;
+  return [decided, once, note && `note: ${note}`, error && `error: ${error}`, told].filter(Boolean).join(" · ") || null;
 }

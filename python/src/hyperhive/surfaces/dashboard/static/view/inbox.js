@@ -2,9 +2,10 @@
  * An agent's messages and questions, filtered: what it has not dealt with, from whom, to whom.
  *
  * Each filter says how many there are, questions that wait apart, so that "three questions from bob" is
- * seen without a click. Counts are of what is loaded; older messages are paged.
+ * seen without a click. Counts are of what is loaded, with a plus where there is more; that is paged.
  */
 
+import { changed } from "../state/messages.js";
 import { get } from "../wire/api.js";
 import { h, KeyedList, say } from "./elements.js";
 import { MessageItem } from "./message.js";
@@ -16,14 +17,15 @@ import { counted } from "./words.js";
 /** @typedef {{key: string, label: string, messages: number, questions: number}} Choice */
 
 const PAGE_SIZE = 200;
-const ROWS_MAX = 2000;
 
 export class Inbox {
   #name;
   #store;
   #chosen = "unread";
-  /** @type {Map<number, Message>} */
+  /** @type {Map<number, Message>} the newest ones, as many as were asked for */
   #rows = new Map();
+  #limit = PAGE_SIZE;
+  #more = false;
   #filters = h("div", { class: "filters", role: "group", "aria-label": "Show" });
   #questions = h("ol", { class: "decision-rows" });
   #list = h("ol", { class: "rows", "aria-label": "Messages, newest first" });
@@ -53,11 +55,12 @@ export class Inbox {
 
   /** @param {boolean} more */
   async load(more) {
+    if (more) this.#limit += PAGE_SIZE;
     const oldest = more ? `&before=${Math.min(...this.#rows.keys())}` : "";
     try {
       const page = await get(`/api/messages?agent=${encodeURIComponent(this.#name)}&limit=${PAGE_SIZE}${oldest}`);
       for (const message of page.messages) if (!this.#rows.has(message.id)) this.#rows.set(message.id, message);
-      this.#older.hidden = !page.more || this.#rows.size >= ROWS_MAX;
+      this.#more = page.more;
       say(this.#trouble, null);
     } catch (error) {
       say(this.#trouble, error instanceof Error ? error.message : String(error));
@@ -65,13 +68,28 @@ export class Inbox {
     this.draw();
   }
 
-  draw() {
-    const { messages, questions } = this.#store.state;
-    for (const held of [messages.rows, messages.dead]) {
-      for (const [id, message] of held) if (this.#isOurs(message)) this.#rows.set(id, message);
-    }
+  /** @param {import("../types.js").HiveEvent} event */
+  heard(event) {
+    if (!event.kind.startsWith("message_")) return;
+    const told = event.data.message;
+    const known = this.#rows.get(event.data.id ?? told?.id);
+    if (known) this.#rows.set(known.id, changed(known, event));
+    else if (told && this.#isOurs(told)) this.#rows.set(told.id, told);
+    if (this.#rows.size > 2 * this.#limit) this.#cut();
+  }
+
+  /** Keep the newest ones only. */
+  #cut() {
     const all = [...this.#rows.values()].sort((a, b) => b.id - a.id);
-    this.#rows = new Map(all.slice(0, ROWS_MAX).map((message) => [message.id, message]));
+    this.#more ||= all.length > this.#limit;
+    this.#rows = new Map(all.slice(0, this.#limit).map((message) => [message.id, message]));
+    return all.slice(0, this.#limit);
+  }
+
+  draw() {
+    const { questions } = this.#store.state;
+    const all = this.#cut();
+    this.#older.hidden = !this.#more;
     const asked = [...questions.values()].filter((each) => each.state === "open" && (each.asker === this.#name || each.target === this.#name));
     const choices = this.#counts(all, asked);
     if (!choices.has(this.#chosen)) this.#chosen = "all";
@@ -141,7 +159,7 @@ export class Inbox {
       element,
       update: (choice) => {
         element.setAttribute("aria-pressed", String(this.#chosen === key));
-        count.textContent = choice.messages.toLocaleString("en");
+        count.textContent = `${choice.messages.toLocaleString("en")}${this.#more ? "+" : ""}`;
         say(asked, choice.questions > 0 ? counted(choice.questions, "question") : null);
       },
     };

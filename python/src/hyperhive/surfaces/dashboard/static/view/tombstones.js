@@ -1,4 +1,4 @@
-/** Agents that are gone and whose state is kept, each with the way to delete that. */
+/** Agents that are gone and whose state is kept, each with the way to bring it back and to delete that. */
 
 import { actionButton, ask } from "./actions.js";
 import { h, KeyedList, part, say } from "./elements.js";
@@ -40,18 +40,21 @@ function tombstoneItem({ name }, store) {
     warning: () => `Everything that ${name} left${size} is deleted for good.`,
     run: () => ask(store, `/api/tombstones/${encodeURIComponent(name)}/purge`),
   });
+  const revive = actionButton({ label: "Revive", run: () => ask(store, `/api/tombstones/${encodeURIComponent(name)}/revive`) });
   const element = h(
     "li",
     { class: "tombstone", "data-tombstone": name },
     nameTag(name),
     h("span", { class: "quiet" }, "gone ", since),
     left,
+    revive.element,
     purge.element,
     description,
   );
   return {
     element,
     update(tombstone) {
+      revive.element.hidden = tombstone.declared;
       size = tombstone.bytes === null ? "" : ` (${sized(tombstone.bytes)})`;
       showSince(since, tombstone.removed_at);
       say(left, tombstone.bytes === null ? null : sized(tombstone.bytes));

@@ -6,6 +6,7 @@
 import { canResume } from "../state/pauses.js";
 import { actionButton, ask } from "./actions.js";
 import { part, say } from "./elements.js";
+import { spawning } from "./spawn.js";
 import { marksIn, pauseMarks } from "./standing.js";
 import { moment, now } from "./times.js";
 import { counted, priced } from "./words.js";
@@ -30,7 +31,9 @@ export function showWhole(store) {
   });
   const controls = part("hive-pause", HTMLElement);
   controls.append(pause.element);
-  part("hive-controls", HTMLElement).append(restart.element);
+  const { button, form } = spawning(store);
+  part("hive-controls", HTMLElement).append(button, restart.element);
+  part("agents-head", HTMLElement).after(form);
   paused.append(resume.element);
   /** @type {State["hive"] | null} */
   let shown = null;

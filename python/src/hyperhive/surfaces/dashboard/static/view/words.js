@@ -124,3 +124,15 @@ export function sized(bytes) {
 export function priced(dollars) {
   return `$${dollars.toFixed(2)}`;
 }
+
+/**
+ * Lead there only if it is a place on the web: an agent must not choose what a click runs.
+ *
+ * @param {unknown} url
+ * @param {string} text
+ * @returns {HTMLElement} a link, or only the text
+ */
+export function webLink(url, text) {
+  const isPlace = typeof url === "string" && /^https?:\/\//i.test(url);
+  return isPlace ? h("a", { href: url, rel: "noreferrer noopener", target: "_blank" }, text) : h("span", {}, text);
+}
