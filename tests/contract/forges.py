@@ -122,6 +122,7 @@ class Bench:
     home: Path
     clone_base: str
     secret: str = field(repr=False)
+    forge: EmbeddedForge | None = None
     tag: str = field(default_factory=lambda: secrets.token_hex(3))
     people: list[Person] = field(default_factory=list)
 
@@ -177,7 +178,7 @@ async def an_embedded_forge(
     await forge.begin(url)
     secret = await forge.grant_admin("hive", "hive@example.org")
     admin = ForgeClient(url, secret)
-    bench = Bench("embedded", admin, home, url, secret)
+    bench = Bench("embedded", admin, home, url, secret, forge)
     try:
         yield bench
     finally:

@@ -17,7 +17,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from hyperhive import bootstrap
+from hyperhive import bootstrap, config
 from hyperhive.bootstrap import Running
 from hyperhive.domain.actors import THE_OPERATOR
 from hyperhive.domain.forge import Org
@@ -326,3 +326,25 @@ async def test_what_is_pushed_to_a_mirror_is_put_back(tmp_path: Path) -> None:
             await mirrors.look()
         refs = (await git("ls-remote", "origin", cwd=work)).split()
         assert refs == [first, "HEAD", first, "refs/heads/main"]
+
+
+async def test_another_forge_holds_from_the_next_start_on_and_the_hive_says_so(
+    tmp_path: Path,
+) -> None:
+    source = tmp_path / "hive.toml"
+    text = (
+        f'stateDir = "{tmp_path}/state"\nrunDir = "{tmp_path}/run"\noperator = {{ port = 0 }}\n'
+        '[agents.queen]\nrole = "manager"\ndriver = { kind = "command", command = ["cat"] }\n'
+    )
+    source.write_text(text)
+    async with bootstrap.running(config.load(source), source=source, with_agents=False) as run:
+        source.write_text(f'{text}[forge]\nkind = "embedded"\n')
+        await run.declaring.apply()
+        [alert] = (await run.snapshots.state())["alerts"]
+        assert alert["text"].startswith("forge.kind: holds from the server's next start on.")
+    async with bootstrap.running(config.load(source), source=source, with_agents=False) as run:
+
+        async def is_told_no_more() -> bool:
+            return not (await run.snapshots.state())["alerts"]
+
+        await until(is_told_no_more)

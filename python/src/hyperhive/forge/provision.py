@@ -235,11 +235,17 @@ class Provisioner:
         forge = self._forge
         match action:
             case forge_plan.CreateUser(account):
-                own = 0 if account.has_token else None
-                name = account.name
-                await forge.create_user(
-                    NewUser(name, mail_of(name), account.full_name[:100], repositories_max=own)
+                # Who works with a token is an agent or the hive; who has none is the operator.
+                name, is_person = account.name, not account.has_token
+                own = None if is_person else 0
+                new = NewUser(
+                    name,
+                    mail_of(name),
+                    account.full_name[:100],
+                    repositories_max=own,
+                    may_create_orgs=is_person,
                 )
+                await forge.create_user(new)
             case forge_plan.ReadmitUser(name):
                 await forge.set_active(name, active=True)
             case forge_plan.RevokeUser(name):
