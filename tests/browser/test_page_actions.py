@@ -117,3 +117,6 @@ def test_the_forge_shows_its_repositories_and_makes_a_token_anew(
 
     expect(account.get_by_role("status")).to_have_text("It has a new token.")
     assert len(hive.requests("POST", "/api/forge/accounts/alice/rotate")) == 1
+    live.get_by_role("button", name="New password for you").click()
+    live.get_by_role("button", name="Make it anew").click()
+    expect(live.locator("#forge .done code")).to_have_text("fresh one")
