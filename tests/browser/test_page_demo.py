@@ -81,6 +81,9 @@ def test_the_whole_demo_is_played_through_the_page(
     expect(page.locator("[data-agent='carol']")).to_be_visible()
     published = page.locator("#flow-rows .row", has_text="Published")
     published.wait_for(timeout=STEP_MS)
+    page.locator(".places a", has_text="System").click()
+    expect(page.locator("#system .tiles b")).to_have_count(5)
+    page.locator(".places a", has_text="Hive").click()
     page.locator("#unread").click()
 
     expect(page.locator("#flow-rows .message-detail .body").first).not_to_be_empty()

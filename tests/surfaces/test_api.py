@@ -76,6 +76,7 @@ async def test_a_snapshot_holds_agents_messages_and_the_place_where_it_is_true(
         "seq", "epoch", "at", "hive", "agents", "messages", "dead", "operator", "alerts",
         "tombstones", "questions", "approvals", "reminders", "forge", "plan",
     }  # fmt: skip
+    assert state["hive"]["limits"] == {"agents": 50, "spend_per_day_usd": None}
     assert [agent["name"] for agent in state["agents"]] == ["alice", "bob", "queen"]
     queen = state["agents"][2]
     assert (queen["role"], queen["state"]) == ("manager", "stopped")

@@ -143,7 +143,8 @@ class Agents:
 
 def limits_of(hive: Hive) -> dict[str, Any]:
     """Say what a hive may spend and how large it may grow, as the operator sees it."""
-    return hive.limits.model_dump()
+    limits = hive.limits
+    return {"agents": limits.agents, "spend_per_day_usd": limits.spend_per_day_usd}
 
 
 def _row(asking: Reading, name: str) -> dict[str, Any]:
