@@ -29,6 +29,8 @@ if ! "$FORGEJO" admin user list | awk '{ print $2 }' | grep -qxF "$name"; then
     --random-password --must-change-password=false >/dev/null
 fi
 
-"$FORGEJO" admin user generate-access-token --username "$name" \
-  --token-name "hyperhive-$(date +%s)" --scopes all --raw >"$TOKEN.new"
+made=$("$FORGEJO" admin user generate-access-token --username "$name" \
+  --token-name "hyperhive-$(date +%s)" --scopes all --raw)
+# What Forgejo warns of stands before it.
+printf '%s\n' "${made##*$'\n'}" >"$TOKEN.new"
 mv "$TOKEN.new" "$TOKEN"

@@ -41,12 +41,14 @@ PLACES: Final = (
 
 _WATCH: Final = """() => {
   window.came = [];
-  new MutationObserver((changes) => {
+  window.watcher = new MutationObserver((changes) => {
     const now = Date.now() / 1000;
     for (const { addedNodes } of changes)
       for (const row of addedNodes) window.came.push([Number(row.dataset.id), now]);
-  }).observe(document.getElementById("flow-rows"), { childList: true });
+  });
+  window.watcher.observe(document.getElementById("flow-rows"), { childList: true });
 }"""
+_CAME: Final = "() => { window.watcher.disconnect(); return window.came.splice(0); }"
 _UNTIL: Final = """(id) => new Promise((done) => {
   const look = () => document.querySelector(`#flow-rows [data-id="${id}"]`)
     ? done() : setTimeout(look, 20);
@@ -101,7 +103,7 @@ def _delays(page: Page, hive: Declared, count: int) -> list[float]:
     page.evaluate(_WATCH)
     last = _meanwhile(page, lambda: asyncio.run(_send(hive, count)))
     page.evaluate(_UNTIL, last)
-    came = {int(number): at for number, at in page.evaluate("window.came")}
+    came = {int(number): at for number, at in page.evaluate(_CAME)}
     committed: dict[int, float] = {}
     with OperatorClient(hive.admin_socket) as operator:
         before = last + 1

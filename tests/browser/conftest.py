@@ -20,6 +20,9 @@ from tests.browser.chromium import NoChromiumError, chromium
 from tests.browser.fake_hive import FakeHive
 from tests.browser.hive_model import HiveModel
 
+FAILED_REQUEST = "Failed to load resource"
+"""What Chromium says of every request that was refused, however well that was handled."""
+
 PATIENCE_MS = 20_000
 """How long a condition may take to come true on a machine that does much else meanwhile."""
 

@@ -42,6 +42,8 @@ class Trouble:
 
     streams_refused: bool = False
     logged_out: bool = False
+    held_up: bool = False
+    """Whether what is sent comes only when it is at its end, as behind a proxy that waits."""
     refusals: dict[str, tuple[int, Json]] = field(default_factory=dict)
     """By path: the status and problem that every request to it gets."""
 
@@ -105,6 +107,7 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     hive: FakeHive
+    _held: bytes | None = None
     protocol_version = "HTTP/1.1"
 
     def log_message(self, *args: object) -> None:
@@ -177,7 +180,7 @@ class _Handler(BaseHTTPRequestHandler):
             case ["api", "audit"]:
                 self._json(200, {"entries": self.hive.audit, "more": False})
             case ["dashboard", "stream"]:
-                self._stream(int(query["after"]), query["epoch"])
+                self._stream(int(query["after"]), query["epoch"], once="once" in query)
             case _:
                 self._problem(404, {"detail": "There is no such thing.", "code": "not_found"})
 
@@ -401,15 +404,16 @@ class _Handler(BaseHTTPRequestHandler):
             return False
         return True
 
-    def _stream(self, after: int, epoch: str) -> None:
+    def _stream(self, after: int, epoch: str, *, once: bool) -> None:
         hive, model = self.hive, self.hive.model
+        self._held = b"" if hive.trouble.held_up else None
         self._begin_stream()
         with model.changed:
             generation = hive.generation
             hive.streams += 1
             model.changed.notify_all()
         try:
-            self._say("hello", {"epoch": model.epoch, "seq": model.seq})
+            self._say("hello", {"epoch": model.epoch, "seq": model.seq, "at": model.clock()})
             if epoch != model.epoch or after < model.trimmed_to:
                 self._say("reset", {"reason": "epoch" if epoch != model.epoch else "trimmed"})
                 return
@@ -418,6 +422,9 @@ class _Handler(BaseHTTPRequestHandler):
                 for event in fresh:
                     self._say("event", event, f"{model.epoch}:{event['seq']}")
                     after = event["seq"]
+                if once:
+                    self._let_go()
+                    return
         except (BrokenPipeError, ConnectionResetError):
             return
         finally:
@@ -435,8 +442,16 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _say(self, kind: str, data: Json, ident: str = "") -> None:
         head = f"id: {ident}\n" if ident else ""
-        self.wfile.write(f"{head}event: {kind}\ndata: {json.dumps(data)}\n\n".encode())
+        piece = f"{head}event: {kind}\ndata: {json.dumps(data)}\n\n".encode()
+        if self._held is not None:
+            self._held += piece
+            return
+        self.wfile.write(piece)
         self.wfile.flush()
+
+    def _let_go(self) -> None:
+        if self._held is not None:
+            self.wfile.write(self._held)
 
     def _file(self, path: Path) -> None:
         if not path.is_file():

@@ -22,6 +22,7 @@ class HiveModel:
     """The rows of a hive. ``window`` is how many messages a snapshot holds."""
 
     name: str = "meadow"
+    version: str = "0.1.0"
     clock: Callable[[], float] = time.time
     window: int = 200
     epoch: str = "e1"
@@ -69,7 +70,7 @@ class HiveModel:
                 "at": self.clock(),
                 "hive": {
                     "name": self.name,
-                    "version": "0.1.0",
+                    "version": self.version,
                     "started_at": self.started_at,
                     "pauses": list(self.pauses),
                     "rollout": self.rollout,
@@ -590,6 +591,13 @@ class HiveModel:
         with self.changed:
             self.limits.update(limits)
             self._emit("hive_changed", None, {"limits": dict(self.limits)})
+
+    def start(self, version: str) -> None:
+        """Say that the hive has come back, as another version perhaps."""
+        with self.changed:
+            self.version, self.started_at = version, self.clock()
+            told = {"version": version, "limits": dict(self.limits)}
+            self._emit("hive_started", None, told, at=self.started_at)
 
     def stop(self) -> None:
         """Say that the hive goes down."""

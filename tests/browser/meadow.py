@@ -21,15 +21,29 @@ diff --git a/agent.nix b/agent.nix
 def fill(hive: FakeHive) -> None:
     """Let the hive live through a morning."""
     model = hive.model
-    model.change_agent("queen", description="coordinates the others", model="opus")
-    model.change_agent("alice", description="works on the store", model="sonnet", bytes=2**26)
-    model.change_agent("bob", description="writes the documentation", model="sonnet", bytes=2**22)
+    does = {"queen": "coordinates the others", "alice": "works on the store"}
+    does |= {"bob": "writes the documentation", "carol": "runs the tests", "dora": "was new here"}
+    for name in ("carol", "dora"):
+        model.add_agent(name, declared=False)
+    for place, (name, what) in enumerate(does.items()):
+        chosen = "opus" if name == "queen" else "sonnet"
+        facts = {"model": chosen, "declared_model": chosen, "bytes": 2 ** (26 - place)}
+        model.change_agent(name, description=what, **facts)
+    model.remove_agent("dora")
+    model.set_state("carol", "rate_limited", "the model's service asked for a pause until 12:40")
+    model.raise_alert("disk", "Less than 5 % of the disk is free: 12.4 GiB of 256 GiB.")
     model.set_status("alice", "measuring a commit of a hundred rows")
     model.send("queen", "alice", "Please find out why a commit takes 9 ms on the small machine.")
     model.send("queen", "bob", "Write down how a backup is restored; ask alice for the details.")
-    for number in range(3):
-        model.send("bob", "alice", f"Question {number + 1} on backups: which files belong to it?")
-    model.ack(1)
+    model.send("bob", "alice", "Which files belong to a backup? The page says two, I see three.")
+    model.send("carol", "queen", "All green but the harness: it fails on the small machine only.")
+    model.send("queen", "carol", "Run those alone, ten times, and say how many fail.")
+    model.send("carol", "queen", "Two of ten, by the turn limit. The log is /shared/runs/4.log.")
+    model.send("queen", "alice", "Look at carol's log when the commit is done. No hurry.")
+    model.send("bob", "alice", "Found it: the third file is the log. I write that down.")
+    for number in (1, 2, 4, 5, 6):
+        model.lease(number)
+        model.ack(number)
     model.send("alice", OPERATOR, "The disk flushes twice. I have a patch; shall I propose it?")
     working(hive)
     deciding(hive)

@@ -7,6 +7,7 @@ light and dark, on a desk, on a phone (the whole page) and on a wall, to be look
 """
 
 import sys
+import time
 from pathlib import Path
 from typing import Final, Literal
 
@@ -30,6 +31,17 @@ PLACES: Final = {
 DESK: Final = (1280, 800)
 PHONE: Final = (360, 740)
 WALL: Final = (2560, 1300)
+
+
+class Morning:
+    """A clock of the hour before now: each look at it comes half a minute after the last."""
+
+    def __init__(self) -> None:
+        self.at = time.time() - 3000
+
+    def __call__(self) -> float:
+        self.at = min(self.at + 30, time.time())
+        return self.at
 
 
 def take(
@@ -67,12 +79,13 @@ def show(page: Page, url: str, place: str) -> None:
 
 def main(arguments: list[str]) -> None:
     """Serve a hive, look at it, and write down what is seen."""
-    model = HiveModel()
+    model = HiveModel(clock=Morning())
     model.add_agent("queen", role="manager")
     model.add_agent("alice")
     model.add_agent("bob")
     with FakeHive(model) as hive, chromium() as browser:
         fill(hive)
+        model.clock = time.time
         if not arguments:
             take(browser, hive.url, IMAGES, DESK, "light")
         else:

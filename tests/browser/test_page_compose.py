@@ -2,10 +2,8 @@
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Watch
+from tests.browser.conftest import FAILED_REQUEST, Watch
 from tests.browser.fake_hive import FakeHive
-
-FAILED_REQUEST = "Failed to load resource"
 
 
 def write(page: Page, body: str, to: str = "bob") -> None:

@@ -4,11 +4,9 @@ import re
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Watch
+from tests.browser.conftest import FAILED_REQUEST, Watch
 from tests.browser.fake_hive import FakeHive
 from tests.promises import promise
-
-FAILED_REQUEST = "Failed to load resource"
 
 
 def test_an_agent_is_a_card_with_its_state_and_inbox(live: Page, hive: FakeHive) -> None:

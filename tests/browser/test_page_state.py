@@ -7,7 +7,7 @@ from itertools import count
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 
 from tests.browser.fake_hive import FakeHive
 from tests.browser.hive_model import OPERATOR, HiveModel, Json
@@ -135,6 +135,7 @@ def lifecycle_steps(
     steps: list[Callable[[], object]] = [
         lambda: model.pause(whom, cause, "so it is", until),
         lambda: model.resume(whom, cause),
+        lambda: model.start(chance.choice(["0.1.0", "0.2.0"])),
         lambda: model.change_limits(spend_per_day_usd=chance.choice([None, 5.0])),
         lambda: model.set_model(name, chance.choice(["large", None])),
         lambda: model.probe(name, chance.choice([[], ["it sees more"]]), ["so it is"]),
@@ -203,19 +204,21 @@ def at_the_same_position(states: list[Json], snapshots: list[Json]) -> Iterator[
         yield by_seq[snapshot["seq"]], project(snapshot)
 
 
-@pytest.fixture
-def fold(page: Page, hive: FakeHive) -> Callable[[Json, list[Json]], list[Json]]:
+@pytest.fixture(scope="module")
+def fold(browser: Browser) -> Iterator[Callable[[Json, list[Json]], list[Json]]]:
     """Apply events to a snapshot with the page's own modules, in the browser."""
-    page.goto(f"{hive.url}/login")
+    with FakeHive(HiveModel()) as hive:
+        page = browser.new_page()
+        page.goto(f"{hive.url}/login")
+        yield partial(folded, page)
+        page.close()
 
-    def run(start: Json, events: list[Json]) -> list[Any]:
-        states: list[Any] = page.evaluate(
-            FOLD,
-            {"start": start, "listed": start["threads"], "events": events, "window": WINDOW},
-        )
-        return states
 
-    return run
+def folded(page: Page, start: Json, events: list[Json]) -> list[Any]:
+    """Give what the page's state is at first and after each event."""
+    given = {"start": start, "listed": start["threads"], "events": events, "window": WINDOW}
+    states: list[Any] = page.evaluate(FOLD, given)
+    return states
 
 
 @promise("E1")

@@ -1,8 +1,9 @@
 """The forges that one suite is run on: the embedded one, and a real Forgejo where there is one.
 
 A real one is used where ``HYPERHIVE_FORGEJO_URL`` and ``HYPERHIVE_FORGEJO_TOKEN`` (a site
-administrator's, with scope ``all``) are set. Every test works under names of its own, so one
-instance serves them all, however often.
+administrator's, with scope ``all``) are set, or where a ``forgejo`` is in ``PATH``: that one is
+started for the tests. Every test works under names of its own, so one instance serves them all,
+however often.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ import hmac
 import json
 import os
 import secrets
+import shutil
 import subprocess
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -27,6 +29,7 @@ from hyperhive.forge.client import ForgeClient
 from hyperhive.forge.embedded import EmbeddedForge
 from hyperhive.store import Store
 from hyperhive.surfaces.listeners import Listeners
+from tests.contract import forgejo
 
 URL: Final = "HYPERHIVE_FORGEJO_URL"
 TOKEN: Final = "HYPERHIVE_FORGEJO_TOKEN"
@@ -183,12 +186,21 @@ async def an_embedded_forge(
         await store.close()
 
 
+async def real_one() -> tuple[str, str]:
+    """Give address and token of the Forgejo that the environment names, or of one that starts."""
+    url, token = os.environ.get(URL, ""), os.environ.get(TOKEN, "")
+    if url and token:
+        return url, token
+    program = shutil.which("forgejo")
+    if program is None:
+        pytest.skip(f"a real Forgejo is asked when it is in PATH, or {URL} and {TOKEN} name it")
+    return await asyncio.to_thread(forgejo.running, program)
+
+
 @asynccontextmanager
 async def a_real_forge(home: Path) -> AsyncIterator[Bench]:
-    """Speak to the Forgejo that the environment names."""
-    url, token = os.environ.get(URL), os.environ.get(TOKEN)
-    if not url or not token:
-        pytest.skip(f"a real Forgejo is asked when {URL} and {TOKEN} say where it is")
+    """Speak to a real Forgejo."""
+    url, token = await real_one()
     admin = ForgeClient(url, token)
     bench = Bench("forgejo", admin, home, url)
     try:

@@ -181,6 +181,38 @@ print(json.dumps(told))
     assert (boxes.paths.state("bob") / "x").exists()
 
 
+async def propose(boxes: Boxes) -> Path:
+    """Give bob a configuration, as spawning does."""
+    await boxes.tells("bob", "print(0)")
+    proposed = boxes.paths.config("bob")
+    proposed.mkdir()
+    os.chown(proposed, boxes.walls.identity.uid, boxes.walls.identity.gid)
+    (boxes.paths.agents / "bob" / "config").symlink_to("../../configs/bob")
+    return proposed
+
+
+async def test_the_manager_writes_a_configuration_and_its_agent_reads_it_at_the_same_path(
+    boxes: Boxes,
+) -> None:
+    await propose(boxes)
+    path = "/agents/bob/config/agent.json"
+    assert await boxes.tells("queen", TRY_TO_WRITE, path, role=Role.MANAGER) == {path: "written"}
+
+    assert await boxes.tells("bob", TRY_TO_WRITE, path) == {path: "Read-only file system"}
+    assert await boxes.tells("bob", f"print(len(open({path!r}).read()))") >= 0
+    assert await boxes.tells("bob", LIST_AGENTS) == ["bob"]
+
+
+async def test_a_configuration_that_the_manager_exchanged_for_a_link_leads_nowhere(
+    boxes: Boxes,
+) -> None:
+    proposed = await propose(boxes)
+    proposed.rmdir()
+    proposed.symlink_to("/")
+    script = "import json, os; print(json.dumps(os.listdir('/agents/bob')))"
+    assert await boxes.tells("bob", script) == ["state"]
+
+
 async def test_declared_mounts_are_there_and_read_only_unless_said(boxes: Boxes) -> None:
     for name in ("data", "work"):
         (boxes.directory / name).mkdir()

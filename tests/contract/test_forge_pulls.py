@@ -148,6 +148,17 @@ async def test_a_review_that_is_asked_for_is_owed_until_it_is_given(bench: Bench
     assert (await alice.client.pull(org, "app", pull.number)).requested_reviewers == frozenset()
 
 
+async def test_a_review_can_be_asked_for_again(bench: Bench) -> None:
+    alice, bob, org, _, pull = await opened(bench)
+    for _ in range(2):
+        await alice.client.request_review(org, "app", pull.number, [bob.name])
+        [found] = await alice.client.pulls(org, "app")
+        assert found.requested_reviewers == {bob.name}
+        await bob.client.review(org, "app", pull.number, Verdict.CHANGES, "not yet")
+        [found] = await alice.client.pulls(org, "app")
+        assert found.requested_reviewers == frozenset()
+
+
 async def test_nobody_approves_their_own(bench: Bench) -> None:
     alice, _, org, _, pull = await opened(bench)
     with pytest.raises(InvalidError):
@@ -183,7 +194,8 @@ async def test_a_push_moves_the_head_of_a_pull_request(bench: Bench) -> None:
     async with asyncio.timeout(PATIENCE_SECONDS):
         while (await alice.client.pull(org, "app", 1)).head_commit == pull.head_commit:  # noqa: ASYNC110 - the forge tells nobody
             await asyncio.sleep(0.05)
-    assert "+two" in await alice.client.diff(org, "app", 1)
+        while "+two" not in await alice.client.diff(org, "app", 1):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
 
 
 async def test_hooks_are_kept_without_their_secret(bench: Bench) -> None:

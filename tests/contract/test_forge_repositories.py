@@ -1,5 +1,6 @@
 """What every forge promises of repositories, over its API and over git."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from hyperhive.domain.errors import ConflictError, ForbiddenError, NotFoundError
 from hyperhive.domain.forge import Access, Protection, RepositoryShape
-from tests.contract.forges import FORGES, Bench
+from tests.contract.forges import FORGES, PATIENCE_SECONDS, Bench
 from tests.promises import promise
 
 pytestmark = pytest.mark.anyio
@@ -28,9 +29,9 @@ async def test_a_member_makes_a_repository_and_pushes_to_it_at_once(bench: Bench
     work = alice.git.home / "work"
     await alice.git.commit(work, "a.txt", "one\n")
     await alice.git("push", "-q", alice.git.address(made.clone_url), "main", cwd=work)
-    found = await alice.client.repository(org, "app")
-    assert found is not None
-    assert not found.empty
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while (found := await alice.client.repository(org, "app")) is None or found.empty:  # noqa: ASYNC110 - the forge tells nobody
+            await asyncio.sleep(0.05)
 
 
 async def test_what_one_pushes_another_clones(bench: Bench) -> None:

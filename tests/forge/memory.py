@@ -125,6 +125,10 @@ class MemoryForge:
     async def delete_token(self, user: str, name: str) -> None:
         self._called("delete_token").tokens.pop((user, name), None)
 
+    async def new_password(self, user: str) -> str:
+        self._called("new_password")
+        return f"password of {user}"
+
     async def orgs(self) -> list[Org]:
         return list(self._called("orgs").orgs.values())
 

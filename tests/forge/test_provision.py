@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 
-from hyperhive.domain.actors import THE_OPERATOR
+from hyperhive.domain.actors import THE_OPERATOR, Actor
+from hyperhive.domain.errors import ConflictError, ForbiddenError
 from hyperhive.domain.forge import User
-from hyperhive.domain.forge_plan import COMMON_ORG
+from hyperhive.domain.forge_plan import COMMON_ORG, MEMBERS, READERS, SYSTEM_ACCOUNT, WRITERS
 from hyperhive.domain.paths import HivePaths
 from hyperhive.forge.box_files import BoxFiles
 from hyperhive.forge.provision import Hooked, Provisioner
-from hyperhive.forge.wanted import MEMBERS, READERS, SYSTEM_ACCOUNT, WRITERS
 from hyperhive.services.agents import Agents
 from hyperhive.services.forge import ALERT, ForgeDesk
-from hyperhive.store import Store, alerts
+from hyperhive.store import Store, alerts, audit
 from tests.builders import THREE, a_hive, a_store
 from tests.forge.memory import MemoryForge, World, down
 from tests.promises import promise
@@ -246,3 +246,31 @@ def _holding(directory: Path, secret: str) -> list[Path]:
 
 def _down_from(world: World, last: int, name: str) -> Exception | None:
     return down(name) if len(world.calls) >= last else None
+
+
+async def test_the_operator_gets_in_by_a_new_password_that_is_kept_nowhere(tmp_path: Path) -> None:
+    async with a_provisioner(tmp_path) as it:
+        await it.provisioner.pass_once()
+        given = await it.desk.new_password(THE_OPERATOR, via="test")
+        assert (given["account"], given["password"]) == ("operator", "password of operator")
+        assert _holding(tmp_path, "password of operator") == []
+        noted = await it.store.read(lambda asking: audit.search(asking, before=None, limit=10))
+        assert [each["verb"] for each in noted] == ["password"]
+
+
+async def test_an_operators_account_that_the_hive_did_not_make_keeps_its_password(
+    tmp_path: Path,
+) -> None:
+    async with a_provisioner(tmp_path) as it:
+        it.forge.world.users["operator"] = User("operator", "", "me@example.org")
+        await it.provisioner.pass_once()
+        with pytest.raises(ConflictError):
+            await it.desk.new_password(THE_OPERATOR, via="test")
+        assert "new_password" not in it.forge.world.calls
+
+
+async def test_nobody_but_the_operator_gets_in_as_the_operator(tmp_path: Path) -> None:
+    async with a_provisioner(tmp_path) as it:
+        await it.provisioner.pass_once()
+        with pytest.raises(ForbiddenError):
+            await it.desk.new_password(Actor("alice", is_agent=True), via="test")

@@ -13,7 +13,9 @@ from hyperhive.domain.errors import ConflictError
 from hyperhive.domain.forge import Comment, Org, Pull, PullState, Repository, Review, Verdict
 from hyperhive.forge.hooks import PATH, HookApp, signature
 from hyperhive.forge.watching import Watcher
+from hyperhive.services.forge import ForgeDesk
 from hyperhive.services.pulls import Pulls
+from hyperhive.store import events
 from hyperhive.store import forge as rows
 from tests.builders import Desk, a_desk
 from tests.forge.memory import MemoryForge, down
@@ -55,12 +57,14 @@ class Followed:
         port: Any = self.forge
         self.pulls = Pulls(desk.store, desk.agents)
         self.pushed: list[str] = []
+        self.forge_desk = ForgeDesk(desk.store, "embedded")
         self.watcher = Watcher(
             desk.store,
             port,
             self.pulls,
             lambda: "org-shared/docs",
             lambda: self.pushed.append("docs"),
+            self.forge_desk.note_repositories,
         )
         world = self.forge.world
         world.orgs["work"] = Org("work")
@@ -317,3 +321,21 @@ async def test_a_push_to_the_docs_wakes_the_checkout_and_another_push_nobody(
     assert it.pushed == []
     it.watcher.hear("push", {"repository": {"full_name": "org-shared/docs"}})
     assert it.pushed == ["docs"]
+
+
+async def test_the_repositories_are_listed_and_that_they_changed_is_told_once(
+    it: Followed,
+) -> None:
+    it.show(a_pull())
+    await it.watcher.look()
+    listed = await it.forge_desk.repositories()
+    assert [(each["name"], each["open_pulls"]) for each in listed["repositories"]] == [
+        ("work/tool", 1)
+    ]
+    for pushed_at, count in ((None, 1), (9.0, 2)):
+        tool = replace(it.forge.world.repositories["work/tool"], updated_at=pushed_at)
+        it.forge.world.repositories["work/tool"] = tool
+        it.watcher.wake()
+        await it.watcher.look()
+        told = await it.desk.store.read(lambda asking: events.after(asking, 0, 1000))
+        assert [each.kind for each in told].count("forge_repositories_changed") == count

@@ -4,10 +4,12 @@ import asyncio
 import json
 import os
 import re
+import secrets
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -19,6 +21,7 @@ from hyperhive import bootstrap
 from hyperhive.bootstrap import Running
 from hyperhive.domain.actors import THE_OPERATOR
 from tests.builders import a_hive
+from tests.contract.forges import real_one
 from tests.surfaces.hives import until
 
 ForgeClient = pytest.importorskip("hyperhive.forge.client").ForgeClient
@@ -98,6 +101,23 @@ class Village:
         await self.must(agent, "commit", "-q", "-m", "change", place=place)
         return await self.git(agent, "push", "-q", "origin", f"HEAD:{branch}", place=place)
 
+    async def proposed(self, agent: str, place: str) -> str:
+        """Make a repository with a pull request, by hand; give its name."""
+        name = f"tool-{secrets.token_hex(3)}"
+        made = {"name": name, "private": True, "default_branch": "main"}
+        assert (await self.api(agent, "POST", "/orgs/org-everyone/repos", made))[0] == 201
+        await self.must(agent, "clone", "-q", f"hive:org-everyone/{name}", place)
+        assert (await self.push(agent, place, "main", a="1"))[0] == 0
+        await self.must(agent, "checkout", "-q", "-b", "better", place=place)
+        assert (await self.push(agent, place, "better", a="2"))[0] == 0
+        pull = {"title": "Better", "head": "better", "base": "main"}
+        assert (await self.api(agent, "POST", f"/repos/org-everyone/{name}/pulls", pull))[0] == 201
+        return name
+
+    async def may_merge(self, pulls: str) -> bool:
+        """Say whether the forge has found out that the first pull request merges."""
+        return bool((await self.api("bob", "GET", f"{pulls}/1"))[1]["mergeable"])
+
     async def told(self, agent: str) -> list[str]:
         page = await self.run.messages.page(before=None, limit=100, agent=agent, state=None)
         return [each["preview"] for each in page["messages"] if each["to"] == agent]
@@ -112,24 +132,22 @@ async def a_village(directory: Path, run_dir: Path, **settings: Any) -> AsyncIte
         yield Village(run, directory)
 
 
-@pytest.fixture
-async def village(tmp_path: Path) -> AsyncIterator[Village]:
-    async with a_village(tmp_path / "state", tmp_path / "run") as made:
+@pytest.fixture(params=["embedded", "forgejo"])
+async def village(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Village]:
+    forge = {}
+    if request.param == "forgejo":
+        url, token = await real_one()
+        (tmp_path / "token").write_text(token)
+        forge = {"kind": "forgejo", "url": url, "tokenFile": str(tmp_path / "token")}
+    async with a_village(tmp_path / "state", tmp_path / "run", forge=forge) as made:
         yield made
 
 
 async def test_an_agent_creates_clones_pushes_and_merges_on_the_first_try(
     village: Village,
 ) -> None:
-    made = {"name": "tool", "private": True, "default_branch": "main"}
-    assert (await village.api("alice", "POST", "/orgs/org-everyone/repos", made))[0] == 201
-    await village.must("alice", "clone", "-q", "hive:org-everyone/tool")
-    assert (await village.push("alice", "tool", "main", a="1"))[0] == 0
-    await village.must("alice", "checkout", "-q", "-b", "better", place="tool")
-    assert (await village.push("alice", "tool", "better", a="2"))[0] == 0
-    pull = {"title": "Better", "head": "better", "base": "main"}
-    here = "/repos/org-everyone/tool/pulls"
-    assert (await village.api("alice", "POST", here, pull))[0] == 201
+    tool = await village.proposed("alice", "tool")
+    here = f"/repos/org-everyone/{tool}/pulls"
     asked = {"reviewers": ["bob"]}
     await village.api("alice", "POST", f"{here}/1/requested_reviewers", asked)
 
@@ -139,13 +157,14 @@ async def test_an_agent_creates_clones_pushes_and_merges_on_the_first_try(
     await until(bob_is_asked)
     review = {"event": "APPROVED", "body": "fine"}
     assert (await village.api("bob", "POST", f"{here}/1/reviews", review))[0] == 200
+    await until(partial(village.may_merge, here))
     assert (await village.api("bob", "POST", f"{here}/1/merge", {"Do": "merge"}))[0] == 200
 
     async def alice_knows() -> bool:
         return any(words.startswith("bob merged") for words in await village.told("alice"))
 
     await until(alice_knows)
-    await village.must("bob", "clone", "-q", "hive:org-everyone/tool")
+    await village.must("bob", "clone", "-q", f"hive:org-everyone/{tool}", "tool")
     assert (village.directory / "homes" / "bob" / "tool" / "a").read_text() == "2"
     config = (village.directory / "homes" / "alice" / "tool" / ".git" / "config").read_text()
     assert village.token("alice") not in config
@@ -223,3 +242,27 @@ async def test_the_next_server_finds_everything_and_serves_at_the_same_address(
     async with a_village(tmp_path / "state", tmp_path / "run") as village:
         assert (village.url, village.token("alice")) == before
         await village.must("alice", "clone", "-q", "hive:org-shared/docs")
+
+
+async def test_the_operator_gets_a_password_and_works_with_it(village: Village) -> None:
+    given = await village.run.forge.new_password(THE_OPERATOR, via="test")
+    there = given["url"].removeprefix("http://")
+    address = f"http://{given['account']}:{given['password']}@{there}/org-shared/docs"
+    assert (await village.git("operator", "clone", "-q", address))[0] == 0
+    again = await village.run.forge.new_password(THE_OPERATOR, via="test")
+    assert again["password"] != given["password"]
+    assert (await village.git("operator", "clone", "-q", address, "again"))[0] != 0
+
+
+async def test_repositories_are_listed_with_what_is_open(village: Village) -> None:
+    tool = await village.proposed("alice", "tool")
+
+    async def is_listed() -> bool:
+        listed = (await village.run.forge.repositories())["repositories"]
+        found = {each["name"]: each for each in listed}
+        return (
+            found.get(f"org-everyone/{tool}", {}).get("open_pulls") == 1
+            and found["org-shared/docs"]["updated_at"] is not None
+        )
+
+    await until(is_listed)

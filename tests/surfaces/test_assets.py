@@ -12,6 +12,7 @@ import pytest
 from hyperhive.domain.errors import NotFoundError
 from hyperhive.surfaces.dashboard import STATIC
 from hyperhive.surfaces.http import assets
+from hyperhive.surfaces.http.gate import WORKER_POLICY
 from tests.surfaces.hives import Answer, Whole, a_whole_hive
 
 pytestmark = pytest.mark.anyio
@@ -174,11 +175,19 @@ async def test_a_token_is_never_compressed_beside_what_others_wrote(hive: Whole)
 
 
 @pytest.mark.parametrize("target", [MAIN, "/static/style/tokens.css"])
-async def test_what_a_page_is_made_of_carries_the_policy_and_nothing_of_documents(
+async def test_what_a_page_is_made_of_carries_nothing_that_is_meant_for_documents(
     hive: Whole, target: str
 ) -> None:
     answer = await got(hive, target)
 
-    assert "default-src 'none'" in answer.headers["content-security-policy"]
     assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["cross-origin-resource-policy"] == "same-origin"
     assert "permissions-policy" not in answer.headers
+
+
+async def test_a_script_that_is_run_as_a_worker_reaches_no_other_host(hive: Whole) -> None:
+    answer = await got(hive, "/static/wire/worker.js")
+
+    assert answer.headers["content-security-policy"] == WORKER_POLICY
+    assert "default-src 'none'" in WORKER_POLICY
+    assert "connect-src 'self'" in WORKER_POLICY

@@ -32,6 +32,9 @@ from tests.walls import open_directory
 COMMAND = (sys.executable, "-m", "hyperhive.cli.main", "demo", "--runtime", "process")
 
 DECIDED = (
+    "alice pushes the notes to a repository of hers",
+    "bob approves her pull request and merges it",
+    "bob reads them there",
     "bob's reminder into /etc is refused",
     "alice's reminder comes, its text in a file of her own",
     "the operator answers",
@@ -40,7 +43,7 @@ DECIDED = (
     "the operator decides: Change the configuration of carol to [0-9a-f]{12}",
     "carol, changed, does her work",
 )
-"""Steps of the second part, in which the operator decides."""
+"""Steps of the further parts: on the forge, and where the operator decides."""
 
 
 @pytest.fixture

@@ -473,6 +473,27 @@ def test_a_token_for_the_embedded_forge_is_refused() -> None:
     assert only_fault(with_forge(tokenFile="/etc/token")).path == "forge.tokenFile"
 
 
+def test_the_embedded_forge_is_not_encrypted() -> None:
+    fault = only_fault(with_forge(kind="embedded", url="https://forge.example.org"))
+
+    assert (fault.path, "plain HTTP" in fault.message) == ("forge.url", True)
+
+
+@pytest.mark.parametrize("team", ["hive-members", "docs-writers", "Owners"])
+def test_a_team_that_the_hive_keeps_is_not_declared(team: str) -> None:
+    fault = only_fault(with_forge(kind="embedded", orgs={"tools": {"teams": {team: {}}}}))
+
+    assert fault.path == f"forge.orgs.tools.teams.{team}"
+    assert fault.message.startswith("The hive itself keeps a team")
+
+
+@pytest.mark.parametrize("name", ["hyperhive-system", "hyperhive-administrator"])
+def test_the_hives_own_accounts_are_nobody_elses(name: str) -> None:
+    data = with_forge(kind="embedded", orgs={name: {}}) | {"operator": {"forgeAccount": name}}
+
+    assert set(faults(data)) == {f"forge.orgs.{name}", "operator.forgeAccount"}
+
+
 def test_an_address_of_a_forge_holds_no_user() -> None:
     assert only_fault(with_forge(url="http://me:secret@forge")).path == "forge.url"
 

@@ -156,7 +156,7 @@ FORGEJO: Final = """
 echo "forgejo $*" >>"$NOTES"
 case "$*" in
 "admin user list") printf 'ID Username Email\\n1 %s x\\n' "${KNOWN:-other}" ;;
-"admin user generate-access-token "*) echo fresh ;;
+"admin user generate-access-token "*) echo "2026 [W] a warning" && echo fresh ;;
 "admin user create "*) echo "generated random password is 'secret'" ;;
 esac
 """

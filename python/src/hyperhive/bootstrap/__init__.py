@@ -4,7 +4,14 @@
 with the agents' boxes.
 """
 
-from hyperhive.bootstrap.foreground import backup_offline, notify, restore_offline, serve, up
+from hyperhive.bootstrap.foreground import (
+    backup_offline,
+    forge_of,
+    notify,
+    restore_offline,
+    serve,
+    up,
+)
 from hyperhive.bootstrap.hive import SECRET_FILE, Patience, Running, running
 from hyperhive.reconcile.specs import HARNESS, box_specs
 
@@ -15,6 +22,7 @@ __all__ = [
     "Running",
     "backup_offline",
     "box_specs",
+    "forge_of",
     "notify",
     "restore_offline",
     "running",

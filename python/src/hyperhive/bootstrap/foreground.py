@@ -63,9 +63,7 @@ def _in_foreground(
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
-        async with running(
-            hive, with_agents=with_agents, source=path, forge=_forge_of(hive)
-        ) as run:
+        async with running(hive, with_agents=with_agents, source=path, forge=forge_of(hive)) as run:
             loop.add_signal_handler(signal.SIGHUP, lambda: _reload(run))
             if ready is not None:
                 ready(run)
@@ -79,7 +77,7 @@ def _in_foreground(
     return 0
 
 
-def _forge_of(hive: Hive) -> Connect | None:
+def forge_of(hive: Hive) -> Connect | None:
     """Give what makes clients of a forge, where the hive has one: its library is slow to load."""
     if hive.forge.kind is ForgeKind.NONE:
         return None

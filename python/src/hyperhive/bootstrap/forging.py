@@ -17,10 +17,12 @@ from hyperhive.bootstrap.declaring import Declaring
 from hyperhive.config import ForgeKind, Hive, RuntimeKind
 from hyperhive.domain import confinement
 from hyperhive.domain.errors import HiveError, UnavailableError
+from hyperhive.domain.forge_plan import ADMINISTRATOR, SYSTEM_ACCOUNT
 from hyperhive.domain.forge_port import Forge
 from hyperhive.domain.paths import HivePaths
 from hyperhive.forge.box_files import BoxFiles, Owner, mail_of
 from hyperhive.forge.docs import DocsCheckout
+from hyperhive.forge.embedded import git
 from hyperhive.forge.embedded.server import EmbeddedForge
 from hyperhive.forge.git import authorization
 from hyperhive.forge.hooks import HookApp, mark_of
@@ -32,7 +34,6 @@ from hyperhive.forge.provision import (
     write_secret,
 )
 from hyperhive.forge.seeding import seed
-from hyperhive.forge.wanted import SYSTEM_ACCOUNT
 from hyperhive.forge.watching import Watcher
 from hyperhive.runtimes.users import User
 from hyperhive.services.agents import Agents
@@ -41,12 +42,13 @@ from hyperhive.services.pulls import Pulls
 from hyperhive.store import Store
 from hyperhive.surfaces.listeners import Listeners
 
-ADMIN: Final = "hyperhive-administrator"
-"""The embedded forge's administrator: the hive, and nobody else."""
 LOOPBACK: Final = "127.0.0.1"
+EAR: Final = "127.0.77.1"
+"""Where the forge tells the hive of what happens. An agent can give a repository of its own a
+webhook: a forge that calls this address alone reaches nothing else that listens on loopback."""
 
-Connect = Callable[[str, str], Forge]
-"""Makes a client of an address and a token."""
+Connect = Callable[[str, Callable[[], str]], Forge]
+"""Makes a client of an address, and of what gives the token whenever one is needed."""
 Start = Callable[[Coroutine[Any, Any, None], str], None]
 """Runs something under a name until the hive stops."""
 
@@ -109,7 +111,8 @@ class Forging:
         async def seed_docs(org: str, repository: str) -> None:
             me = (await forge.me()).name
             where = f"{url}/{org}/{repository}.git"
-            await seed(self.agents.hive.forge.docs.seed_directory, where, authorization(me, token))
+            known = authorization(me, await asyncio.to_thread(token))
+            await seed(self.agents.hive.forge.docs.seed_directory, where, known)
 
         checkout = DocsCheckout(
             self.store,
@@ -119,7 +122,12 @@ class Forging:
             lambda: _header(system_token),
         )
         watcher = Watcher(
-            self.store, forge, self.pulls, lambda: f"{docs.org}/{docs.repository}", checkout.wake
+            self.store,
+            forge,
+            self.pulls,
+            lambda: f"{docs.org}/{docs.repository}",
+            checkout.wake,
+            self.desk.note_repositories,
         )
         hooked = await self._listen(own / "hook-secret", watcher)
         provisioner = Provisioner(
@@ -144,25 +152,24 @@ class Forging:
         start(watcher.run(), "pull requests")
         self.declaring.plan_forge = provisioner.preview
 
-    async def _reach(self, stack: AsyncExitStack, hive: Hive) -> tuple[str, str]:
+    async def _reach(self, stack: AsyncExitStack, hive: Hive) -> tuple[str, Callable[[], str]]:
         """Give the forge's address and an administrator's token; serve the embedded one first."""
         if hive.forge.kind is ForgeKind.FORGEJO:
             assert hive.forge.url is not None
             assert hive.forge.token_file is not None
-            try:
-                text = await asyncio.to_thread(hive.forge.token_file.read_text, encoding="utf-8")
-            except OSError as error:
-                raise UnavailableError(
-                    f"The forge's token cannot be read: {error}.", "See forge.tokenFile."
-                ) from error
-            return hive.forge.url.rstrip("/"), text.strip()
+            token_file = hive.forge.token_file
+            await asyncio.to_thread(_read_token, token_file)
+            return hive.forge.url.rstrip("/"), lambda: _read_token(token_file)
+        if (fault := await asyncio.to_thread(git.fault)) is not None:
+            raise UnavailableError(fault, "Install one, or set forge.kind.")
         embedded = EmbeddedForge(self.store)
         stack.push_async_callback(embedded.close)
         address, port = await self._serve(hive, embedded)
         shown = f"[{address}]" if ":" in address else address
         url = f"http://{shown}:{port}"
         await embedded.begin(hive.forge.url or url)
-        return url, await embedded.grant_admin(ADMIN, mail_of(ADMIN))
+        granted = await embedded.grant_admin(ADMINISTRATOR, mail_of(ADMINISTRATOR))
+        return url, lambda: granted
 
     async def _serve(self, hive: Hive, app: object) -> tuple[str, int]:
         """Listen where the declaration says, or at the port of the last time, or at a free one."""
@@ -183,7 +190,7 @@ class Forging:
         """Open the listener that only the forge has a secret for."""
         secret = await asyncio.to_thread(_kept_secret, kept)
         app = HookApp(secret, watcher.hear)
-        address, port = await self.listeners.open_tcp(LOOPBACK, 0, app)
+        address, port = await self.listeners.open_tcp(EAR, 0, app)
         mark = mark_of(secret)
         return Hooked(f"http://{address}:{port}{mark}", mark, secret)
 
@@ -198,6 +205,19 @@ class Forging:
         if agent is None or agent.runtime is RuntimeKind.PROCESS:
             return HivePaths(self.agents.hive.state_dir, self.agents.hive.run_dir).run(name)
         return confinement.RUN
+
+
+def _read_token(path: Path) -> str:
+    """Read a token that somebody else may make anew at any time."""
+    try:
+        found = path.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        raise UnavailableError(
+            f"The forge's token cannot be read: {error}.", "See forge.tokenFile."
+        ) from error
+    if not found.isascii() or not found.isprintable() or not found:
+        raise UnavailableError(f"{path} holds no token.", "See forge.tokenFile.")
+    return found
 
 
 def _header(token: Path) -> str | None:

@@ -130,5 +130,7 @@ def _whole(approval: dict[str, Any]) -> str:
 
 def _block(key: str, text: str) -> str:
     """Show a text of several lines under its name, so that no line of it can pass for ours."""
-    lines = "\n".join(f"  | {line}" for line in printable_lines(text).split("\n"))
+    lines = "\n".join(
+        f"  | {line}" for line in printable_lines(text).removesuffix("\n").split("\n")
+    )
     return f"\n{printable(key)}:\n{lines}"

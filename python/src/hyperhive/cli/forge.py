@@ -1,4 +1,4 @@
-"""``hyperhive forge``: the git forge, its pull requests, and new tokens."""
+"""``hyperhive forge``: the git forge, its pull requests, new tokens, and the operator's way in."""
 
 import click
 
@@ -10,7 +10,7 @@ from hyperhive.client.answers import ForgeListing
 
 @click.group(cls=ListGroup)
 def forge() -> None:
-    """Show the git forge and its pull requests, or make a token anew.
+    """Show the git forge and what is on it, make a token anew, or get in yourself.
 
     `hyperhive forge` alone is `hyperhive forge list`.
     """
@@ -26,6 +26,45 @@ def list_forge(settings: Settings) -> None:
         print_json(found)
     else:
         print(_listed(found))
+
+
+@forge.command()
+@click.pass_obj
+def repositories(settings: Settings) -> None:
+    """List the repositories, as they were at the hive's last look."""
+    with settings.client() as hive:
+        found = hive.repositories()["repositories"]
+    if settings.as_json:
+        print_json({"repositories": found})
+        return
+    rows = [
+        (
+            printable(each["name"]),
+            str(each["open_pulls"]),
+            "empty" if each["empty"] else clock(each["updated_at"]) if each["updated_at"] else "",
+            printable(each["clone_url"]),
+        )
+        for each in found
+    ]
+    print(table(("REPOSITORY", "OPEN", "CHANGED", "CLONE FROM"), rows) if rows else "None yet.")
+
+
+@forge.command()
+@click.pass_obj
+def password(settings: Settings) -> None:
+    """Give your own account on the forge another password, and show it once.
+
+    The one before it is void. It logs you in to the forge's pages, if it has any, and git asks
+    for it.
+    """
+    with settings.client() as hive:
+        made = hive.forge_password()
+    if settings.as_json:
+        print_json(made)
+    else:
+        print(
+            f"{printable(made['url'])}\naccount   {made['account']}\npassword  {made['password']}"
+        )
 
 
 @forge.command()

@@ -602,6 +602,35 @@ class ForgeListing(TypedDict):
     organisations: list[str]
 
 
+class Repository(TypedDict):
+    """A repository on the forge; ``updated_at`` is in seconds since the epoch, if it is known."""
+
+    name: str
+    description: str
+    url: str
+    clone_url: str
+    branch: str
+    empty: bool
+    open_pulls: int
+    updated_at: float | None
+
+
+class RepositoryListing(TypedDict):
+    """The repositories of the hive's organisations."""
+
+    repositories: list[Repository]
+
+
+class ForgePassword(TypedDict):
+    """Another password of the operator's account on the forge."""
+
+    account: str
+    password: str
+    url: str
+    did: str
+    seq: int
+
+
 class Rotated(TypedDict):
     """A token that was made anew."""
 

@@ -210,6 +210,14 @@ class OperatorClient:
         """Show the forge, its pull requests, and what the hive keeps on it."""
         return cast(answers.ForgeListing, self._get("/api/forge"))
 
+    def repositories(self) -> answers.RepositoryListing:
+        """List the repositories on the forge, as they were at the hive's last look."""
+        return cast(answers.RepositoryListing, self._get("/api/forge/repositories"))
+
+    def forge_password(self) -> answers.ForgePassword:
+        """Give the operator's account on the forge another password: told here, nowhere else."""
+        return cast(answers.ForgePassword, self._post("/api/forge/password", {}))
+
     def rotate_token(self, account: str) -> answers.Rotated:
         """Make the token of an account on the forge anew; the one before it is void at once."""
         target = f"/api/forge/accounts/{quote(account, safe='')}/rotate"

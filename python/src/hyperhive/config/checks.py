@@ -28,6 +28,7 @@ from hyperhive.domain.actors import (
     Role,
     name_fault,
 )
+from hyperhive.domain.forge_plan import OUR_ACCOUNTS, OUR_TEAMS
 
 SOCKET_PATH_BYTES_MAX: Final = 107
 """Linux keeps a socket's path in 108 bytes, the last of them zero."""
@@ -277,19 +278,26 @@ def _directories(data: _Raw, agents: Mapping[str, _Raw], base: Path) -> Iterator
 
 def _forge(data: _Raw, agents: Mapping[str, _Raw]) -> Iterator[Fault]:
     forge = _table(data.get("forge"))
-    kind = forge.get("kind", "embedded")
+    kind, url = forge.get("kind", "none"), forge.get("url")
     if kind == "forgejo":
         for key, what in (("url", "its address"), ("tokenFile", "the path of its token's file")):
             if forge.get(key) is None:
                 yield fault_at(
                     ("forge", key), None, f"A forgejo forge needs {key}.", f"Write {what}."
                 )
-    elif kind == "embedded" and forge.get("tokenFile") is not None:
+    elif forge.get("tokenFile") is not None:
         yield fault_at(
             ("forge", "tokenFile"),
             None,
-            "The embedded forge makes its own token.",
+            "Only a Forgejo that runs already has a token.",
             'Remove the key, or write kind = "forgejo".',
+        )
+    elif kind == "embedded" and isinstance(url, str) and not url.startswith("http://"):
+        yield fault_at(
+            ("forge", "url"),
+            url,
+            "The embedded forge speaks plain HTTP, at the host and port of its address.",
+            'Write one of this machine\'s, as in "http://127.0.0.1:7780".',
         )
     yield from _forge_names(data, forge, agents)
 
@@ -300,6 +308,13 @@ def _forge_names(data: _Raw, forge: _Raw, agents: Mapping[str, _Raw]) -> Iterato
     for org, settings in orgs.items():
         yield from _account(("forge", "orgs", org), org, agents)
         for team, inner in _table(_table(settings).get("teams")).items():
+            if team.lower() in OUR_TEAMS:
+                yield fault_at(
+                    ("forge", "orgs", org, "teams", team),
+                    None,
+                    f"The hive itself keeps a team {quoted(team)}, and says who is in it.",
+                    "Choose another name.",
+                )
             place = ("forge", "orgs", org, "teams", team, "members")
             for index, member in _texts(_table(inner).get("members")):
                 if member not in agents and member not in {MANAGER, OPERATOR}:
@@ -307,11 +322,11 @@ def _forge_names(data: _Raw, forge: _Raw, agents: Mapping[str, _Raw]) -> Iterato
     if isinstance(docs_org, str) and docs_org not in orgs:
         yield from _account(("forge", "docs", "org"), docs_org, agents)
     account = _table(data.get("operator")).get("forgeAccount")
-    if isinstance(account, str) and account in {*agents, *orgs}:
+    if isinstance(account, str) and account in {*agents, *orgs, *OUR_ACCOUNTS}:
         yield fault_at(
             ("operator", "forgeAccount"),
             account,
-            "An agent or organisation has this name on the forge.",
+            "An agent, an organisation or the hive itself has this name on the forge.",
             "Choose another name.",
         )
     for name, agent in agents.items():
@@ -327,12 +342,14 @@ def _forge_names(data: _Raw, forge: _Raw, agents: Mapping[str, _Raw]) -> Iterato
 
 
 def _account(place: tuple[str, ...], name: str, agents: Mapping[str, _Raw]) -> Iterator[Fault]:
-    if name in agents or name in RESERVED_NAMES:
-        reason = (
-            "An agent has this name, and the forge has one space of names for both."
-            if name in agents
-            else f"The name is reserved: {RESERVED_NAMES[name]}."
-        )
+    reason = None
+    if name in agents:
+        reason = "An agent has this name, and the forge has one space of names for both."
+    elif name in OUR_ACCOUNTS:
+        reason = "The hive's own account has this name."
+    elif name in RESERVED_NAMES:
+        reason = f"The name is reserved: {RESERVED_NAMES[name]}."
+    if reason is not None:
         yield fault_at(place, name, reason, "Choose another name.")
 
 

@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from hyperhive.bootstrap import Running
 from hyperhive.client import OperatorClient
-from hyperhive.demo.story import Event, Story, StoryError
+from hyperhive.demo.publishing import PublishingStory
+from hyperhive.demo.story import Event, StoryError
 from hyperhive.domain.approvals import ApprovalState
 from hyperhive.domain.paths import HivePaths
 
@@ -31,8 +32,8 @@ _CLOSED: Final = frozenset(
 )
 
 
-class DecidingStory(Story):
-    """The story with its second part; ``clicks`` says whether it decides by itself."""
+class DecidingStory(PublishingStory):
+    """The story with its last part; ``clicks`` says whether it decides by itself."""
 
     def __init__(
         self,
@@ -48,6 +49,7 @@ class DecidingStory(Story):
         self._patience = None if clicks else math.inf
 
     async def _go_on(self) -> None:
+        await super()._go_on()
         await self._reminders()
         await self.decide()
 

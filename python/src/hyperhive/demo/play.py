@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from hyperhive.bootstrap import Running, running
-from hyperhive.config import Hive, RuntimeKind
+from hyperhive.bootstrap import Running, forge_of, running
+from hyperhive.config import Forge, ForgeKind, Hive, RuntimeKind
 from hyperhive.demo.boxes import Choice, Wanted, choose
 from hyperhive.demo.casts import (
     CASTS,
@@ -33,6 +33,7 @@ from hyperhive.demo.deciding import DecidingStory
 from hyperhive.demo.model.script import load_script
 from hyperhive.demo.model.server import ScriptedModel, scripted_model
 from hyperhive.demo.story import Step, Story, StoryError
+from hyperhive.forge.embedded import git
 
 LOG: Final = "demo.log"
 TEMPORARY: Final = "tmp"
@@ -85,6 +86,9 @@ async def _main(
         if port is not None:
             where = hive.operator.model_copy(update={"port": port})
             hive = hive.model_copy(update={"operator": where})
+        if (fault := git.fault()) and hive.forge.kind is not ForgeKind.NONE:
+            hive = hive.model_copy(update={"forge": Forge()})
+            _say(f"The part with the forge is left out: {fault}")
         _say(f"A hive in {place}: queen (manager), alice and bob, each with its own socket.")
         _say(f"They run in {choice.kind.value}: {WALLS[choice.kind]}. Why: {choice.reason}.")
         _say(f"{CASTS[driver].told}\n")
@@ -99,7 +103,7 @@ async def _run(hive: Hive, place: Path, cast: Cast, *, headless: bool) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    async with running(hive, with_agents=True) as run:
+    async with running(hive, with_agents=True, forge=forge_of(hive)) as run:
         if not headless:
             await _greet(run)
         story = _story(run, cast, headless=headless)

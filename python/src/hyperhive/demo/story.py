@@ -63,6 +63,7 @@ class Story:
         names = list(self._run.hive.agents)
         await self._all_ready(names)
         self._done(f"{len(names)} agents run {self._where()} and have said hello")
+        await self._prepare()
         goal = await self._run.messages.send(THE_OPERATOR, "manager", GOAL)
         await self._message("operator", "queen", "", "the operator's goal reaches the manager")
         await self._message("queen", "alice", "Our goal", "queen broadcasts it: alice", copy=True)
@@ -83,6 +84,9 @@ class Story:
         )
         await self._go_on()
         await self._nothing_left()
+
+    async def _prepare(self) -> None:
+        """Wait for what the story needs besides its agents: nothing, unless a longer one does."""
 
     async def _go_on(self) -> None:
         """Play what follows the operator's goal: nothing, unless a longer story says what."""

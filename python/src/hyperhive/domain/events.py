@@ -39,6 +39,7 @@ class EventKind(StrEnum):
     REMINDER_CANCELLED = "reminder_cancelled"
     PULL_REQUEST_CHANGED = "pull_request_changed"
     FORGE_CHANGED = "forge_changed"
+    FORGE_REPOSITORIES_CHANGED = "forge_repositories_changed"
     AGENT_ADDED = "agent_added"
     AGENT_CHANGED = "agent_changed"
     AGENT_REMOVED = "agent_removed"

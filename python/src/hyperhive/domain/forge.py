@@ -160,7 +160,10 @@ class RepositoryShape:
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """A repository. ``clone_url`` is the http one and holds no secret."""
+    """A repository. ``clone_url`` is the http one and holds no secret.
+
+    ``updated_at`` is when it last changed, in seconds since the epoch, if the forge says so.
+    """
 
     owner: str
     name: str
@@ -170,6 +173,7 @@ class Repository:
     default_branch: str
     clone_url: str
     html_url: str
+    updated_at: float | None = None
 
     @property
     def full_name(self) -> str:

@@ -21,6 +21,21 @@ KEPT: Final = "Kept by the hive"
 COMMON_ORG: Final = "org-everyone"
 """Where agents work together that are declared for none; too long for an agent's name."""
 
+SYSTEM_ACCOUNT: Final = "hyperhive-system"
+"""The hive's own account: too long to be an agent's name."""
+ADMINISTRATOR: Final = "hyperhive-administrator"
+"""Who makes accounts where the hive has the forge to itself."""
+OUR_ACCOUNTS: Final = frozenset({SYSTEM_ACCOUNT, ADMINISTRATOR})
+
+READERS: Final = "docs-readers"
+WRITERS: Final = "docs-writers"
+MEMBERS: Final = "hive-members"
+"""The team of those who join an organisation and may create repositories in it."""
+CONTRIBUTORS: Final = "hive-contributors"
+"""The team of those who join an organisation and may not."""
+OUR_TEAMS: Final = frozenset({READERS, WRITERS, MEMBERS, CONTRIBUTORS, OWNERS.lower()})
+"""Teams that no declaration may name: the hive says who is in them."""
+
 BRANCH: Final = "main"
 """The branch of the docs repository that is shown to the agents."""
 

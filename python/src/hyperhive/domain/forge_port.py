@@ -88,6 +88,10 @@ class Accounts(Protocol):
         """Void a token. One that is not there is fine."""
         ...
 
+    async def new_password(self, user: str) -> str:
+        """Give an account another password, and say which."""
+        ...
+
 
 class Orgs(Protocol):
     """Organisations and teams. Making organisations needs an administrator, the rest an owner."""

@@ -10,6 +10,7 @@ import json
 import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, Self, TypeVar
 from urllib.parse import quote
 
@@ -52,16 +53,18 @@ PAGE: Final = 50
 PAGES_MAX: Final = 1000
 UNITS: Final = ("repo.code", "repo.pulls", "repo.issues")
 Value = TypeVar("Value")
+Secret = str | Callable[[], str]
 
 
 class _Requests:
     """Raw requests as coroutines: parts of paths are quoted, lists are followed to their end."""
 
-    def __init__(self, url: str, secret: str, transport: Callable[[], Transport]) -> None:
+    def __init__(self, url: str, secret: Secret, transport: Callable[[], Transport]) -> None:
         self.url = url.rstrip("/")
         self._make = transport
+        self._secret = secret
         # It sets the level of its logger, and logs every refusal as an error: both are ours to do.
-        self._gitea = Gitea(self.url, secret, log_level="CRITICAL")
+        self._gitea = Gitea(self.url, log_level="CRITICAL")
         logging.getLogger("gitea.gitea").propagate = False
         session = self._gitea.requests
         session.trust_env = False
@@ -140,26 +143,34 @@ class _Requests:
         body: Mapping[str, Any] | None = None,
         auth: HTTPBasicAuth | None = None,
     ) -> Response:
-        headers = dict(self._gitea.headers)
-        if auth is not None:
-            headers.pop("Authorization", None)
-        return await asyncio.to_thread(
-            self._gitea.requests.request,
-            method,
-            f"{self.url}/api/v1{path}",
-            params=params,
-            data=None if body is None else json.dumps(body),
-            headers=headers,
-            auth=auth,
-            allow_redirects=False,
-        )
+        def send() -> Response:
+            headers = dict(self._gitea.headers)
+            if auth is None:
+                secret = self._secret if isinstance(self._secret, str) else self._secret()
+                headers["Authorization"] = f"token {secret}"
+            found: Response = self._gitea.requests.request(
+                method,
+                f"{self.url}/api/v1{path}",
+                params=params,
+                data=None if body is None else json.dumps(body),
+                headers=headers,
+                auth=auth,
+                allow_redirects=False,
+            )
+            return found
+
+        return await asyncio.to_thread(send)
 
 
 class ForgeClient:
-    """Speaks to a forge for one account; keeps the words of `hyperhive.domain.forge_port`."""
+    """Speaks to a forge for one account; keeps the words of `hyperhive.domain.forge_port`.
+
+    A ``secret`` that can be called is asked for the token at each request: one that was made anew
+    holds at once.
+    """
 
     def __init__(
-        self, url: str, secret: str, *, transport: Callable[[], Transport] = Transport
+        self, url: str, secret: Secret, *, transport: Callable[[], Transport] = Transport
     ) -> None:
         self.url = url.rstrip("/")
         self._transport = transport
@@ -231,14 +242,14 @@ class ForgeClient:
 
     async def tokens(self, user: str) -> list[Token]:
         """Give the tokens of an account."""
-        password = await self._fresh_password(user)
+        password = await self.new_password(user)
         path = f"/users/{_q(user)}/tokens?limit={PAGE}"
         found = _json(await self._api.as_user(user, password, "GET", path))
         return [_read(reading.token, one) for one in found]
 
     async def create_token(self, user: str, name: str, scopes: Sequence[Scope]) -> NewToken:
         """Make a token in place of one of that name."""
-        password = await self._fresh_password(user)
+        password = await self.new_password(user)
         path = f"/users/{_q(user)}/tokens"
         body = {"name": name, "scopes": [scope.value for scope in scopes]}
         try:
@@ -250,12 +261,18 @@ class ForgeClient:
 
     async def delete_token(self, user: str, name: str) -> None:
         """Void a token."""
-        password = await self._fresh_password(user)
+        password = await self.new_password(user)
         path = f"/users/{_q(user)}/tokens/{_q(name)}"
         try:
             await self._api.as_user(user, password, "DELETE", path)
         except NotFoundError:
             return
+
+    async def new_password(self, user: str) -> str:
+        """Give an account another password, which is the only way to its tokens, and say which."""
+        password = _password()
+        await self._change(user, {"password": password, "must_change_password": False})
+        return password
 
     async def orgs(self) -> list[Org]:
         """Give every organisation."""
@@ -273,10 +290,10 @@ class ForgeClient:
 
     async def delete_org(self, name: str) -> None:
         """Remove an organisation."""
-        try:
-            await self._api.delete(f"/orgs/{_q(name)}")
-        except InvalidError as error:
-            raise ConflictError(error.detail, "Remove its repositories first.") from error
+        # A Forgejo fails at one that owns something, instead of refusing.
+        if await self.org(name) is not None and await self.repositories(name):
+            raise ConflictError(f"{name} owns repositories.", "Remove them first.")
+        await self._api.delete(f"/orgs/{_q(name)}")
 
     async def teams(self, org: str) -> list[Team]:
         """Give the teams of an organisation."""
@@ -365,17 +382,24 @@ class ForgeClient:
         """Give pull requests."""
         asked = "all" if state is None else "open" if state is PullState.OPEN else "closed"
         path = f"{_repo(owner, name)}/pulls"
-        return await self._api.every(path, _pull(owner, name), state=asked)
+        found = await self._api.every(path, _pull(owner, name), state=asked)
+        return [await self._owing(pull) for pull in found]
 
     async def pull(self, owner: str, name: str, number: int) -> Pull:
         """Give one pull request."""
         found = await self._api.get(f"{_repo(owner, name)}/pulls/{number}")
-        return _read(_pull(owner, name), found)
+        return await self._owing(_read(_pull(owner, name), found))
 
     async def open_pull(self, owner: str, name: str, new: NewPull) -> Pull:
         """Open one."""
         body = {"head": new.head, "base": new.base, "title": new.title, "body": new.body}
-        made = await self._api.post(f"{_repo(owner, name)}/pulls", body)
+        try:
+            made = await self._api.post(f"{_repo(owner, name)}/pulls", body)
+        except ForgeUnavailableError:
+            # A Forgejo fails at a branch that is not there, instead of saying so.
+            for branch in (new.head, new.base):
+                await self._api.get(f"{_repo(owner, name)}/branches/{_q(branch)}")
+            raise
         return _read(_pull(owner, name), made)
 
     async def diff(self, owner: str, name: str, number: int) -> str:
@@ -393,8 +417,13 @@ class ForgeClient:
         self, owner: str, name: str, number: int, style: MergeStyle = MergeStyle.MERGE
     ) -> Pull:
         """Merge it."""
-        if (await self.pull(owner, name, number)).state is not PullState.OPEN:
+        found = await self._api.get(f"{_repo(owner, name)}/pulls/{number}")
+        if _read(_pull(owner, name), found).state is not PullState.OPEN:
             raise ConflictError("It is not open.", "Look at its state.")
+        # A Forgejo fails at this, instead of refusing.
+        start, base = found.get("merge_base"), found["base"].get("sha")
+        if style is MergeStyle.FAST_FORWARD and start and start != base:
+            raise ConflictError("Its base has moved on.", "Rebase, or merge with a commit.")
         await self._api.post(f"{_repo(owner, name)}/pulls/{number}/merge", {"Do": style.value})
         return await self.pull(owner, name, number)
 
@@ -408,7 +437,8 @@ class ForgeClient:
     async def reviews(self, owner: str, name: str, number: int) -> list[Review]:
         """Give the reviews."""
         path = f"{_repo(owner, name)}/pulls/{number}/reviews"
-        return await self._api.every(path, reading.review)
+        found = await self._api.every(path, reading.review)
+        return [review for review in found if review is not None]
 
     async def review(
         self, owner: str, name: str, number: int, verdict: Verdict, body: str
@@ -416,7 +446,10 @@ class ForgeClient:
         """Say something of the whole."""
         path = f"{_repo(owner, name)}/pulls/{number}/reviews"
         said = await self._api.post(path, {"event": verdict.value, "body": body})
-        return _read(reading.review, said)
+        review = _read(reading.review, said)
+        if review is None:
+            raise ForgeUnavailableError("The forge's answer is no review.")
+        return review
 
     async def comments(self, owner: str, name: str, number: int) -> list[Comment]:
         """Give the remarks."""
@@ -446,15 +479,26 @@ class ForgeClient:
         """Remove a webhook."""
         await self._api.delete(f"/orgs/{_q(org)}/hooks/{hook}")
 
+    async def _owing(self, pull: Pull) -> Pull:
+        """Name only those who still owe a review: a Forgejo goes on naming who has given it."""
+        if not pull.requested_reviewers or pull.state is not PullState.OPEN:
+            return pull
+        reviews = await self.reviews(pull.owner, pull.repository, pull.number)
+        said = {
+            each.reviewer: each.verdict
+            for each in sorted(reviews, key=lambda each: each.id)
+            if each.verdict is not Verdict.COMMENT
+        }
+        owing = {
+            name
+            for name in pull.requested_reviewers
+            if said.get(name, Verdict.REQUESTED) is Verdict.REQUESTED
+        }
+        return replace(pull, requested_reviewers=frozenset(owing))
+
     async def _change(self, name: str, body: Mapping[str, Any]) -> Any:
         path = f"/admin/users/{_q(name)}"
         return await self._api.patch(path, {"source_id": 0, "login_name": name, **body})
-
-    async def _fresh_password(self, name: str) -> str:
-        """Give an account a new password, which is the only way to its tokens, and forget it."""
-        password = _password()
-        await self._change(name, {"password": password, "must_change_password": False})
-        return password
 
 
 def _password() -> str:

@@ -31,11 +31,18 @@ from hyperhive.domain.forge import (
     RepositoryShape,
     Scope,
 )
-from hyperhive.domain.forge_plan import BRANCH, ForgeAction, ForgePlan, Wanted, plan_forge
+from hyperhive.domain.forge_plan import (
+    BRANCH,
+    SYSTEM_ACCOUNT,
+    ForgeAction,
+    ForgePlan,
+    Wanted,
+    plan_forge,
+)
 from hyperhive.domain.forge_port import Forge
 from hyperhive.forge.box_files import BoxFiles, mail_of
 from hyperhive.forge.observing import View, look, several
-from hyperhive.forge.wanted import SYSTEM_ACCOUNT, wanted_forge
+from hyperhive.forge.wanted import wanted_forge
 from hyperhive.services.agents import Agents
 from hyperhive.services.forge import ForgeDesk
 from hyperhive.store import Store, Writing
@@ -97,7 +104,7 @@ class Provisioner:
         self._busy = asyncio.Lock()
         self._done: Wanted | None = None
         self.when_ready: Callable[[], None] = lambda: None
-        desk.reissue = self.reissue
+        desk.reissue, desk.admit = self.reissue, self.admit
 
     async def run(self) -> None:
         """Provision for ever; an error costs an alert and another try."""
@@ -168,14 +175,23 @@ class Provisioner:
             if account is None or not account.has_token:
                 known = [each.name for each in wanted.accounts.values() if each.has_token]
                 raise NotFoundError("account with a token", name, known)
-            found = await self._forge.user(name)
-            if found is None:
-                raise ConflictError(f"{name} has no account yet.", "Wait until the forge is ready.")
-            if found.email.lower() != mail_of(name).lower():
-                raise ConflictError(
-                    f"The account {name} on the forge is not the hive's.", "Rename one of the two."
-                )
+            await self._own(name, "Rename one of the two.")
             await self._issue(name)
+
+    async def admit(self) -> tuple[str, str]:
+        """Give the operator's account another password; give its name and the password."""
+        name = self._agents.hive.operator.forge_account
+        async with self._busy:
+            await self._own(name, "Log in with the password that you have for it.")
+            return name, await self._forge.new_password(name)
+
+    async def _own(self, name: str, remedy: str) -> None:
+        """See that the hive has made an account, and that it is there."""
+        found = await self._forge.user(name)
+        if found is None:
+            raise ConflictError(f"{name} has no account yet.", "Wait until the forge is ready.")
+        if found.email.lower() != mail_of(name).lower():
+            raise ConflictError(f"The account {name} on the forge is not the hive's.", remedy)
 
     async def _planned(self, hive: Hive) -> tuple[Wanted, View, ForgePlan]:
         wanted = await self._wanted(hive)

@@ -82,6 +82,7 @@ def repository(found: Json) -> Repository:
         default_branch=str(found.get("default_branch") or ""),
         clone_url=str(found["clone_url"]),
         html_url=str(found["html_url"]),
+        updated_at=_at(found.get("updated_at")),
     )
 
 
@@ -124,8 +125,10 @@ def pull(found: Json, owner: str, repository_name: str) -> Pull:
     )
 
 
-def review(found: Json) -> Review:
-    """Read a review."""
+def review(found: Json) -> Review | None:
+    """Read a review; ``None`` for one that says nothing yet, or what the hive has no word for."""
+    if found["state"] not in set(Verdict):
+        return None
     return Review(
         id=int(found["id"]),
         reviewer=_login(found.get("user")) or "ghost",

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from hyperhive.domain.errors import UnavailableError
-from hyperhive.domain.forge_plan import BRANCH
+from hyperhive.domain.forge_plan import BRANCH, SYSTEM_ACCOUNT
 from hyperhive.forge.box_files import mail_of
 from hyperhive.forge.git import git
-from hyperhive.forge.wanted import SYSTEM_ACCOUNT
 
 TEMPLATE: Final = "template"
 

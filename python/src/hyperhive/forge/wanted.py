@@ -2,21 +2,23 @@
 
 from collections import defaultdict
 from collections.abc import Collection
-from typing import Final
 
 from hyperhive.config import Hive
 from hyperhive.domain.actors import MANAGER, OPERATOR
 from hyperhive.domain.forge import Access
-from hyperhive.domain.forge_plan import COMMON_ORG, Account, Docs, Organisation, Team, Wanted
-
-SYSTEM_ACCOUNT: Final = "hyperhive-system"
-"""The hive's own account: too long to be an agent's name."""
-READERS: Final = "docs-readers"
-WRITERS: Final = "docs-writers"
-MEMBERS: Final = "hive-members"
-"""The team of those who join an organisation and may create repositories in it."""
-CONTRIBUTORS: Final = "hive-contributors"
-"""The team of those who join an organisation and may not."""
+from hyperhive.domain.forge_plan import (
+    COMMON_ORG,
+    CONTRIBUTORS,
+    MEMBERS,
+    READERS,
+    SYSTEM_ACCOUNT,
+    WRITERS,
+    Account,
+    Docs,
+    Organisation,
+    Team,
+    Wanted,
+)
 
 
 def wanted_forge(

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from hyperhive.domain.errors import ForgeUnavailableError, HiveError, NotFoundError
@@ -33,15 +33,18 @@ class Watcher:
         pulls: Pulls,
         docs: Callable[[], str],
         docs_changed: Callable[[], None],
+        seen: Callable[[Sequence[Repository]], Awaitable[None]],
     ) -> None:
         self._store = store
         self._forge = forge
         self._pulls = pulls
         self._docs = docs
         self._docs_changed = docs_changed
+        self._seen = seen
         self._told: dict[Place, str | None] = {}
         self._woken = asyncio.Event()
         self._look_at_all = True
+        self._list_anew = True
 
     def hear(self, event: str, told: dict[str, Any]) -> None:
         """Note what a webhook tells; it is looked up before anything comes of it."""
@@ -52,6 +55,8 @@ class Watcher:
         if event == "push":
             if full == self._docs():
                 self._docs_changed()
+            self._list_anew = True
+            self._woken.set()
             return
         pull = told.get("pull_request") or told.get("issue")
         number = pull.get("number") if isinstance(pull, dict) else told.get("number")
@@ -98,23 +103,26 @@ class Watcher:
                 raise
             except HiveError as error:
                 _log.info("%s/%s#%d cannot be seen: %s", *place, error)
-        if self._look_at_all:
-            self._look_at_all = False
+        if self._look_at_all or self._list_anew:
+            around, self._look_at_all, self._list_anew = self._look_at_all, False, False
             try:
-                await self._look_around()
+                await self._look_around(pulls=around)
             except BaseException:
-                self._look_at_all = True
+                self._look_at_all, self._list_anew = around, True
                 raise
 
-    async def _look_around(self) -> None:
+    async def _look_around(self, *, pulls: bool) -> None:
+        """List the repositories anew and, with ``pulls``, look for pull requests in each."""
         orgs = await self._store.read(lambda asking: rows.kept(asking, rows.ORGANISATION))
+        found: list[Repository] = []
         for org in sorted(orgs):
             try:
-                repositories = await self._forge.repositories(org)
+                found += await self._forge.repositories(org)
             except NotFoundError:
                 continue
-            for repository in repositories:
-                await self._look_through(repository)
+        await self._seen(found)
+        for repository in found if pulls else ():
+            await self._look_through(repository)
 
     async def _look_through(self, repository: Repository) -> None:
         known = await self._pulls.open_now(repository.full_name)

@@ -198,12 +198,20 @@ def _show_hive(made: Arrangement, spec: BoxSpec) -> None:
             for other in _other_states(spec):
                 made.show(state_dir, agents / other / "state", box_state(other), writable=True)
     made.show(state_dir, own, box_state(spec.name), writable=True)
-    if spec.paths.config(spec.name).is_dir() and spec.role is not Role.MANAGER:
+    if spec.role is not Role.MANAGER and _has_proposals(spec):
         made.show(state_dir, Path("configs") / spec.name, box_config(spec.name))
     made.show(state_dir, Path("shared"), confinement.SHARED, writable=True)
     made.show(state_dir, Path("docs"), confinement.DOCS)
     made.show(state_dir, Path("homes") / spec.name, confinement.HOME, writable=True)
     made.show(spec.run_dir, Path("agents") / spec.name, confinement.RUN)
+
+
+def _has_proposals(spec: BoxSpec) -> bool:
+    """Whether the agent's configuration is where the manager has it; a link there is nothing."""
+    try:
+        return stat.S_ISDIR(spec.paths.config(spec.name).lstat().st_mode)
+    except OSError:
+        return False
 
 
 def _other_states(spec: BoxSpec) -> Iterator[str]:

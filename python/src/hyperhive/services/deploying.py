@@ -270,7 +270,7 @@ class Deploying:
         fault = None if text is None else await self._nix.fault(text)
         if fault is not None:
             raise InvalidError(
-                f"{AGENT_NIX} is no Nix expression: {fault}", "Correct it and commit again."
+                f"{AGENT_NIX} is no Nix expression: {fault}.", "Correct it and commit again."
             )
 
     async def _begin_again(

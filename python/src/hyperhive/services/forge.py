@@ -1,10 +1,12 @@
 """How the forge stands, and what the operator asks of it; each change is an event."""
 
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from hyperhive.domain.actors import Actor
 from hyperhive.domain.errors import ConflictError, ForbiddenError
+from hyperhive.domain.forge import Repository
 from hyperhive.store import Reading, Store, Writing, alerts, audit
 from hyperhive.store import forge as rows
 
@@ -23,6 +25,9 @@ class ForgeDesk:
         self.reason: str | None = None
         self.reissue: Callable[[str], Awaitable[None]] | None = None
         """Makes an account's token anew; set by whoever provisions the forge."""
+        self.admit: Callable[[], Awaitable[tuple[str, str]]] | None = None
+        """Gives the operator's account another password: name and password; set like the other."""
+        self._repositories: tuple[Repository, ...] = ()
 
     def standing(self) -> dict[str, Any] | None:
         """Say which forge there is and how it stands."""
@@ -56,6 +61,32 @@ class ForgeDesk:
 
         return await self._store.read(job)
 
+    async def repositories(self) -> dict[str, Any]:
+        """Show the repositories of the hive's organisations, as they were when last looked at."""
+        pulls = await self._store.read(rows.open_pulls)
+        count = Counter(row.repository for row in pulls)
+        shown = [
+            {
+                "name": each.full_name,
+                "description": each.description,
+                "url": each.html_url,
+                "clone_url": each.clone_url,
+                "branch": each.default_branch,
+                "empty": each.empty,
+                "open_pulls": count[each.full_name],
+                "updated_at": each.updated_at,
+            }
+            for each in self._repositories
+        ]
+        return {"repositories": shown}
+
+    async def note_repositories(self, found: Sequence[Repository]) -> None:
+        """Take up what repositories there are; that they are others is an event."""
+        fresh = tuple(sorted(found, key=lambda each: each.full_name))
+        if fresh != self._repositories:
+            self._repositories = fresh
+            await self._store.write(lambda work: rows.note_repositories(work, len(fresh)))
+
     async def note(self, state: str, reason: str | None = None, url: str | None = None) -> None:
         """Say how the forge stands now; what is no good is an alert, too."""
         after = (state, reason, url or self.url)
@@ -77,12 +108,29 @@ class ForgeDesk:
         if not operator.is_operator:
             raise ForbiddenError("Only the operator may rotate a token.")
         if self.reissue is None:
-            raise ConflictError("This hive has no forge.", "Declare one: forge.kind.")
+            raise self._not_yet()
         await self.reissue(name)
+        return await self._did(operator, "rotate", name, via)
 
+    async def new_password(self, operator: Actor, *, via: str) -> dict[str, Any]:
+        """Give the operator's account another password, which is told here and nowhere else."""
+        if not operator.is_operator:
+            raise ForbiddenError("Only the operator may log in as the operator.")
+        if self.admit is None:
+            raise self._not_yet()
+        account, password = await self.admit()
+        done = await self._did(operator, "password", account, via)
+        return {**done, "password": password, "url": self.url}
+
+    def _not_yet(self) -> ConflictError:
+        if self.kind is None:
+            return ConflictError("This hive has no forge.", "Declare one: forge.kind.")
+        return ConflictError("The forge is not reached yet.", "See how it stands: hyperhive forge.")
+
+    async def _did(self, operator: Actor, verb: str, account: str, via: str) -> dict[str, Any]:
         def job(work: Writing) -> dict[str, Any]:
-            subject = f"forge:{name}"
-            audit.add(work, actor=operator.name, via=via, verb="rotate", subject=subject)
-            return {"account": name, "did": "rotate", "seq": work.seq}
+            subject = f"forge:{account}"
+            audit.add(work, actor=operator.name, via=via, verb=verb, subject=subject)
+            return {"account": account, "did": verb, "seq": work.seq}
 
         return await self._store.write(job)

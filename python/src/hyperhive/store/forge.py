@@ -118,6 +118,11 @@ def shown_pull(row: Row) -> dict[str, Any]:
     }
 
 
+def note_repositories(work: Writing, count: int) -> None:
+    """Tell that the repositories are others, or were pushed to."""
+    work.record(EventKind.FORGE_REPOSITORIES_CHANGED, SYSTEM, {"repositories": count})
+
+
 def note_standing(work: Writing, standing: Mapping[str, Any]) -> None:
     """Tell how the forge stands now."""
     work.record(EventKind.FORGE_CHANGED, SYSTEM, {"forge": dict(standing)})

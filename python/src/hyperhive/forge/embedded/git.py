@@ -7,7 +7,9 @@ it. Needs git 2.38, whose ``merge-tree`` merges without a work tree.
 
 import asyncio
 import os
+import re
 import shutil
+import subprocess
 import tempfile
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Iterator, Mapping
@@ -18,6 +20,8 @@ from typing import Final
 
 from hyperhive.domain.errors import ConflictError, InvalidError, UnavailableError
 
+OLDEST_PARTS: Final = (2, 38)
+OLDEST: Final = "git 2.38 or later"
 PUSH_BYTES_MAX: Final = 1 << 30
 DIFF_BYTES_MAX: Final = 4 << 20
 AT_ONCE: Final = 16
@@ -52,6 +56,20 @@ _NOBODY: Final = {
     "GIT_COMMITTER_NAME": "hive",
     "GIT_COMMITTER_EMAIL": "hive@forge.invalid",
 }
+
+
+def fault() -> str | None:
+    """Say why the git of this machine does not do; ``None`` when it does."""
+    try:
+        told = subprocess.run(
+            ["git", "--version"], capture_output=True, text=True, timeout=10, check=False
+        ).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return f"There is no git; the embedded forge needs {OLDEST}."
+    found = re.search(r"(\d+)\.(\d+)", told)
+    if found is None or (int(found[1]), int(found[2])) < OLDEST_PARTS:
+        return f"The git here is {told.strip()!r}; the embedded forge needs {OLDEST}."
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,12 +177,13 @@ class Git:
         ref = f"refs/heads/{name}"
         return (await self.refs(repository, ref)).get(ref)
 
-    async def is_empty(self, repository: int) -> bool:
-        """Say whether a repository has no branch yet."""
+    async def latest(self, repository: int) -> float | None:
+        """Say of when its latest commit is; ``None`` while it has no branch."""
         told = await self.run(
-            repository, "for-each-ref", "--count=1", "--format=%(refname)", "refs/heads"
-        )
-        return not told.strip()
+            repository, "for-each-ref", "--count=1", "--sort=-committerdate",
+            "--format=%(committerdate:unix)", "refs/heads",
+        )  # fmt: skip
+        return float(told) if told.strip() else None
 
     async def begin(
         self, repository: int, branch: str, title: str, author: Mapping[str, str]

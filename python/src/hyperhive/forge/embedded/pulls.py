@@ -268,7 +268,7 @@ class Pulls:
             "before": old,
             "after": new,
             "commits": commits,
-            "repository": shapes.repository(seen, self.url, empty=False),
+            "repository": shapes.repository(seen, self.url, latest=self._store.clock()),
             "pusher": shapes.user(who),
             "sender": shapes.user(who),
         }
@@ -292,7 +292,7 @@ class Pulls:
             "number": row.number,
             "pull_request": shown,
             "issue": {"number": row.number, "title": row.title, "user": shown["user"]},
-            "repository": shapes.repository(seen, self.url, empty=False),
+            "repository": shapes.repository(seen, self.url, latest=self._store.clock()),
             "sender": shapes.user(who),
             **(more or {}),
         }

@@ -79,6 +79,14 @@ class Repositories:
         body = [{"name": ref[11:], "commit": {"id": commit}} for ref, commit in cut]
         return Answer(body, headers=headers)
 
+    async def branch(self, ask: Ask, owner: str, name: str, branch: str) -> Answer:
+        """Show a branch."""
+        seen = await self.see(ask, owner, name)
+        commit = await self._git.branch(seen.repository.id, branch)
+        if commit is None:
+            raise NotFoundError("branch", branch)
+        return Answer({"name": branch, "commit": {"id": commit}})
+
     async def protections(self, ask: Ask, owner: str, name: str) -> Answer:
         """List the protected branches."""
         seen = await self.see(ask, owner, name, ADMIN)
@@ -188,8 +196,8 @@ class Repositories:
 
     async def _shown(self, ask: Ask, seen: Seen) -> dict[str, Any]:
         await self._git.ensure(seen.repository.id, seen.repository.default_branch)
-        empty = await self._git.is_empty(seen.repository.id)
-        return shapes.repository(seen, ask.url, empty=empty)
+        latest = await self._git.latest(seen.repository.id)
+        return shapes.repository(seen, ask.url, latest=latest)
 
 
 def authorship(who: Row) -> dict[str, str]:

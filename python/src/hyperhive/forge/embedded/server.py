@@ -214,6 +214,7 @@ class EmbeddedForge:
             ("GET", repo, repository, r.show),
             ("DELETE", repo, repository, r.delete),
             ("GET", f"{repo}/branches", repository, r.branches),
+            ("GET", f"{repo}/branches/{{}}", repository, r.branch),
             ("GET", f"{repo}/branch_protections", repository, r.protections),
             ("POST", f"{repo}/branch_protections", repository, r.protect),
             ("PATCH", f"{repo}/branch_protections/{{}}", repository, r.change_protection),

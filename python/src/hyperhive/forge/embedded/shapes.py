@@ -83,8 +83,8 @@ def token(row: Row) -> dict[str, Any]:
     }
 
 
-def repository(seen: Seen, url: str, *, empty: bool) -> dict[str, Any]:
-    """Show a repository as somebody sees it."""
+def repository(seen: Seen, url: str, *, latest: float | None) -> dict[str, Any]:
+    """Show a repository as somebody sees it; ``latest`` is of when its latest commit is."""
     row, owner = seen.repository, seen.owner
     where = f"{url}/{owner.name}/{row.name}"
     return {
@@ -94,7 +94,7 @@ def repository(seen: Seen, url: str, *, empty: bool) -> dict[str, Any]:
         "full_name": seen.full_name,
         "description": row.description,
         "private": row.private,
-        "empty": empty,
+        "empty": latest is None,
         "fork": False,
         "mirror": False,
         "archived": False,
@@ -108,6 +108,7 @@ def repository(seen: Seen, url: str, *, empty: bool) -> dict[str, Any]:
             "pull": True,
         },
         "created_at": stamp(row.created_at),
+        "updated_at": stamp(latest or row.created_at),
     }
 
 

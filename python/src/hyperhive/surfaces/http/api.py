@@ -95,11 +95,16 @@ class State(Controller):
         logins: NamedDependency[Logins],
         after: Annotated[int | None, QueryParameter(ge=0, le=NUMBER_MAX)] = None,
         epoch: Annotated[str | None, QueryParameter(max_length=64)] = None,
+        once: Annotated[
+            bool | None,
+            QueryParameter(description="End after the first news: for proxies that wait for it."),
+        ] = None,
     ) -> Stream:
         """Follow the events."""
         start = position(request.headers.get("last-event-id"), after, epoch)
+        login = login_of(request.scope)
         return Stream(
-            stream(services.store, services.feed, start, logins, login_of(request.scope)),
+            stream(services.store, services.feed, start, logins, login, once=bool(once)),
             media_type="text/event-stream",
             headers={"cache-control": "no-store, no-transform", "x-accel-buffering": "no"},
         )

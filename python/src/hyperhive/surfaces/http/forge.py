@@ -1,4 +1,4 @@
-"""The forge, over HTTP: what is on it, and new tokens."""
+"""The forge, over HTTP: what is on it, new tokens, and the operator's way in."""
 
 from typing import Any
 
@@ -21,6 +21,16 @@ class ForgeApi(Controller):
     async def forge(self, services: NamedDependency[Services]) -> dict[str, Any]:
         """Show the forge; ``forge`` is null where the hive has none."""
         return await services.forge.listing()
+
+    @get("/repositories", summary="The repositories of the hive's organisations")
+    async def repositories(self, services: NamedDependency[Services]) -> dict[str, Any]:
+        """List the repositories as they were at the last look, a minute ago at most."""
+        return await services.forge.repositories()
+
+    @post("/password", summary="Another password for the operator's account", status_code=200)
+    async def password(self, request: Asked, services: NamedDependency[Services]) -> dict[str, Any]:
+        """Give the operator's account another password: it is told here and nowhere else."""
+        return await services.forge.new_password(THE_OPERATOR, via=via(request))
 
     @post("/accounts/{name:str}/rotate", summary="Make an account's token anew", status_code=200)
     async def rotate(

@@ -26,19 +26,21 @@ CONTENT_SECURITY_POLICY: Final = (
     "connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'self'; "
     "frame-ancestors 'none'"
 )
-_HEADERS: Final = (
-    (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
+WORKER_POLICY: Final = "default-src 'none'; script-src 'self'; connect-src 'self'"
+"""Of a script: it holds for one that is run as a worker, which has a policy of its own."""
+_ALWAYS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
+_OF_SCRIPTS: Final = (*_ALWAYS, (b"content-security-policy", WORKER_POLICY.encode()))
 _OF_DOCUMENTS: Final = (
+    *_ALWAYS,
+    (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
 )
-_PARTS: Final = (b"text/javascript", b"text/css")
-"""What a page is made of by the dozen and no document is: the headers of documents mean nothing."""
 
 
 class Gate:
@@ -165,14 +167,24 @@ def _with_headers(send: Any) -> Any:
             present = list(message.get("headers", []))
             names = {name.lower() for name, _ in present}
             kind = next((value for name, value in present if name.lower() == b"content-type"), b"")
-            wanted = _HEADERS if kind.startswith(_PARTS) else (*_HEADERS, *_OF_DOCUMENTS)
-            added = [header for header in wanted if header[0] not in names]
+            added = [header for header in _headers_for(kind) if header[0] not in names]
             if b"cache-control" not in names:
                 added.append((b"cache-control", b"no-store"))
             message = {**message, "headers": [*present, *added]}
         await send(message)
 
     return sending
+
+
+def _headers_for(kind: bytes) -> tuple[tuple[bytes, bytes], ...]:
+    """What to say beside an answer of this media type.
+
+    A page is made of scripts and styles by the dozen, and what is meant for documents would be a
+    fifth of all that they weigh.
+    """
+    if kind.startswith(b"text/css"):
+        return _ALWAYS
+    return _OF_SCRIPTS if kind.startswith(b"text/javascript") else _OF_DOCUMENTS
 
 
 async def _refuse(scope: Any, send: Any, error: HiveError) -> None:

@@ -50,11 +50,13 @@ async def stream(
     logins: Logins,
     login: Login | None = None,
     *,
+    once: bool = False,
     keep_alive_seconds: float = KEEP_ALIVE_SECONDS,
 ) -> AsyncIterator[bytes]:
     """Give the stream of one client until the hive stops or the client must start over.
 
-    It also ends at once when the ``login`` by which it was asked for is closed.
+    It also ends at once when the ``login`` by which it was asked for is closed; asked for
+    ``once``, when it has told of something, or of nothing for as long as a keep-alive takes.
     """
     epoch = store.epoch
     place = epoch.encode()
@@ -67,7 +69,7 @@ async def stream(
         if login is not None and await logins.session(login.secret) is None:
             return
         seq = start.seq if start.seq is not None else store.bus.seq
-        yield _event("hello", {"epoch": epoch, "seq": store.bus.seq})
+        yield _event("hello", {"epoch": epoch, "seq": store.bus.seq, "at": store.clock()})
         if start.epoch not in (None, epoch) or seq > store.bus.seq:
             yield _event("reset", {"reason": "epoch"})
             return
@@ -86,9 +88,13 @@ async def stream(
                     b"id: %b:%d\nevent: event\ndata: %b\n\n" % (place, event.seq, event.text)
                     for event in fresh
                 )
+                if once:
+                    return
                 await asyncio.sleep(PACE_SECONDS)
             elif not await watch.wait(keep_alive_seconds):
                 yield b": still here\n\n"
+                if once:
+                    return
             # A loop that never waits would starve the others while it catches up.
             await asyncio.sleep(0)
 

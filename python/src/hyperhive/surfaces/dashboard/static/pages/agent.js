@@ -6,8 +6,10 @@ import { deploymentsPanel } from "../view/deployments.js";
 import { h, KeyedList, say } from "../view/elements.js";
 import { figures } from "../view/figures.js";
 import { Inbox } from "../view/inbox.js";
+import { logPanel } from "../view/log.js";
+import { panel, wide } from "../view/panel.js";
+import { quotasView } from "../view/quotas.js";
 import { reminderItem } from "../view/reminder.js";
-import { fields } from "../view/shown.js";
 import { agentMarks, marksIn } from "../view/standing.js";
 import { Terminal, turnFacts } from "../view/terminal.js";
 import { ThreadList } from "../view/threads.js";
@@ -19,7 +21,6 @@ import { get } from "../wire/api.js";
 /** @typedef {import("../types.js").Turn} Turn */
 
 const TURNS_SHOWN = 50;
-const LOG_LINES = 200;
 
 /**
  * @param {import("../state/store.js").Store} store
@@ -75,7 +76,7 @@ class AgentView {
   #turnList;
   #trouble = h("p", { class: "refusal", role: "alert", hidden: true });
   #threads;
-  #quotas = h("div", {});
+  #quotas;
   /** @type {(() => void)[]} */
   #ends = [];
   /** @type {() => void} */
@@ -95,6 +96,7 @@ class AgentView {
     this.#terminal = new Terminal(name);
     this.#inbox = new Inbox(name, store, reply);
     this.#figures = figures(name, "agent");
+    this.#quotas = quotasView(name);
     this.#turnList = new KeyedList(this.#turnRows, (turn) => turnRow(turn, () => this.#terminal.only(this.#turns.get(turn.id) ?? turn)));
     this.#threads = new ThreadList(name, store);
     const first = /** @type {Agent} */ (store.state.agents.get(name));
@@ -106,15 +108,15 @@ class AgentView {
     this.element = h(
       "div",
       { class: "agent-page" },
-      head.element,
-      this.#trouble,
+      wide(head.element),
+      wide(this.#trouble),
       panel("turn-title", "Live", this.#terminal.element),
       panel("inbox-title", "Inbox", this.#inbox.element),
       panel("threads-title", "Open threads", this.#threads.element),
       reminders.element,
       panel("turns-title", "Turns", h("div", { class: "table", tabindex: "0", role: "group", "aria-label": "Table of turns" }, h("table", {}, h("thead", {}, h("tr", {}, ...["Turn", "Began", "End", "What it took", ""].map((text) => h("th", { scope: "col" }, text || h("span", { class: "unseen" }, "Show"))))), this.#turnRows))),
-      panel("figures-title", "What it used", this.#figures.element),
-      panel("quotas-title", "Quotas", this.#quotas),
+      wide(panel("figures-title", "What it used", this.#figures.element)),
+      panel("quotas-title", "Quotas", this.#quotas.element),
       deployments,
       log,
     );
@@ -146,10 +148,7 @@ class AgentView {
     void this.#inbox.load(false);
     void this.#figures.load();
     void this.#threads.load();
-    get(`/api/agents/${name}/quotas`).then(
-      (found) => this.#quotas.replaceChildren(fields(found.quotas ?? found)),
-      (error) => this.#quotas.replaceChildren(h("p", { class: "quiet" }, String(error.message))),
-    );
+    void this.#quotas.load();
     try {
       const page = await get(`/api/agents/${name}/turns?limit=${TURNS_SHOWN}`);
       for (const turn of page.turns) if (!this.#turns.has(turn.id)) this.#turns.set(turn.id, turn);
@@ -209,16 +208,6 @@ class AgentView {
     this.look(false);
     for (const end of this.#ends) end();
   }
-}
-
-/**
- * @param {string} id
- * @param {string} title
- * @param {...Node} children
- * @returns {HTMLElement}
- */
-function panel(id, title, ...children) {
-  return h("section", { class: "panel", "aria-labelledby": id }, h("h3", { id, class: "panel-title" }, title), ...children);
 }
 
 /**
@@ -297,25 +286,4 @@ function turnRow(turn, show) {
       facts.textContent = turnFacts(value);
     },
   };
-}
-
-/**
- * @param {string} name
- * @returns {HTMLElement} what its box printed, fetched when it is opened
- */
-function logPanel(name) {
-  const text = h("pre", { class: "body", tabindex: "0", "aria-label": "Log" });
-  const trouble = h("p", { class: "refusal", role: "alert", hidden: true });
-  /** @param {Event} event */
-  async function open(event) {
-    if (!(event.target instanceof HTMLDetailsElement) || !event.target.open) return;
-    try {
-      const { lines } = await get(`/api/agents/${encodeURIComponent(name)}/logs?lines=${LOG_LINES}`);
-      text.textContent = lines.join("\n") || "It has printed nothing.";
-      say(trouble, null);
-    } catch (error) {
-      say(trouble, error instanceof Error ? error.message : String(error));
-    }
-  }
-  return h("details", { class: "decided log", toggle: open }, h("summary", {}, "What its box printed last"), h("div", { class: "inside" }, trouble, text));
 }

@@ -3,8 +3,8 @@
 import { actionButton, ask } from "../view/actions.js";
 import { h, KeyedList, say } from "../view/elements.js";
 import { figures } from "../view/figures.js";
-import { fields } from "../view/shown.js";
-import { showMoment } from "../view/times.js";
+import { panel, wide } from "../view/panel.js";
+import { showMoment, span } from "../view/times.js";
 import { priced, sized } from "../view/words.js";
 import { get, post, toLogin } from "../wire/api.js";
 
@@ -18,7 +18,7 @@ const AUDIT_PAGE = 50;
  * @returns {import("../router.js").Page}
  */
 export function openSystemPage(store) {
-  const health = h("div", {});
+  const health = h("dl", { class: "tiles" });
   const healthTrouble = h("p", { class: "refusal", role: "alert", hidden: true });
   const disk = bars("Room");
   const queues = bars("What waits in each inbox");
@@ -43,14 +43,14 @@ export function openSystemPage(store) {
   const heading = h("h2", { id: "system-title", tabindex: "-1" }, "System");
   const element = h(
     "div",
-    { class: "page", id: "system" },
-    h("section", { class: "panel", "aria-labelledby": heading.id }, heading, healthTrouble, health),
+    { class: "page in-columns", id: "system" },
+    h("section", { class: "panel is-wide", "aria-labelledby": heading.id }, heading, healthTrouble, health),
     panel("disk-title", "Disk", disk.element),
     panel("queues-title", "Queues", queues.element),
-    panel("figures-title-system", "What the hive used", pictures.element),
+    wide(panel("figures-title-system", "What the hive used", pictures.element)),
     panel("plan-title", "Plan", plan, apply.element),
     panel("upkeep-title", "Upkeep", upkeep(store)),
-    panel(
+    wide(panel(
       "audit-title",
       "Audit log",
       auditTrouble,
@@ -60,7 +60,7 @@ export function openSystemPage(store) {
         h("table", {}, h("thead", {}, h("tr", {}, ...["When", "Who", "Did", "To", "By way of", "Digest"].map((text) => h("th", { scope: "col" }, text)))), auditRows),
       ),
       older,
-    ),
+    )),
   );
 
   /**
@@ -81,10 +81,14 @@ export function openSystemPage(store) {
     void loadAudit(false);
     void trying(healthTrouble, async () => {
       const [found, room, planned] = await Promise.all([get("/api/health"), get("/api/disk"), get("/api/plan").catch((error) => ({ refused: error.message }))]);
-      const { hive } = store.state;
-      const up = Math.floor(found.uptime_seconds / 60);
+      const { name, spent_today_usd: spent, limits } = store.state.hive;
+      const perDay = limits.spend_per_day_usd;
       health.replaceChildren(
-        fields({ status: found.status, version: found.version, up_for: `${up.toLocaleString("en")} min`, agents: found.agents, position: found.seq, spent_today: priced(hive.spent_today_usd), limits: { agents: hive.limits.agents, spent_a_day: hive.limits.spend_per_day_usd === null ? "unlimited" : priced(hive.limits.spend_per_day_usd) } }),
+        tile("Hive", name, `version ${found.version}`),
+        tile("Health", found.status, `up for ${span(found.uptime_seconds)}`),
+        tile("Agents", found.agents.toLocaleString("en"), `of at most ${limits.agents.toLocaleString("en")}`),
+        tile("Spent today", priced(spent), perDay === null ? "no limit a day" : `of at most ${priced(perDay)}`),
+        tile("Position", found.seq.toLocaleString("en"), "the last event"),
       );
       disk.show(roomBars(room));
       plan.replaceChildren(planView(planned));
@@ -120,6 +124,16 @@ export function openSystemPage(store) {
 }
 
 /**
+ * @param {string} name
+ * @param {string} value
+ * @param {string} more
+ * @returns {HTMLElement} a fact that is read at a glance
+ */
+function tile(name, value, more) {
+  return h("div", {}, h("dt", {}, name), h("dd", {}, h("b", {}, value), " ", h("span", { class: "quiet" }, more)));
+}
+
+/**
  * @param {import("../state/store.js").Store} store
  * @returns {HTMLElement} what is done to the hive now and then
  */
@@ -152,15 +166,6 @@ function upkeep(store) {
     [leave.element, "Ends this browser's session.", null],
   ];
   return h("ul", { class: "upkeep" }, ...rows.map(([action, what, more]) => h("li", {}, action, h("span", { class: "quiet" }, what), more)));
-}
-
-/**
- * @param {string} id
- * @param {string} title
- * @param {...Node} children
- */
-function panel(id, title, ...children) {
-  return h("section", { class: "panel", "aria-labelledby": id }, h("h3", { id, class: "panel-title" }, title), ...children);
 }
 
 /**

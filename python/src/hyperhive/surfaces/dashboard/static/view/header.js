@@ -36,6 +36,8 @@ export class Header {
    */
   constructor(store, openUnread) {
     this.#unread.addEventListener("click", openUnread);
+    const loaded = store.state.hive.version;
+    const renewed = part("version-notice", HTMLElement);
     const toDecide = part("to-decide", HTMLElement);
     const failed = part("reminders-failed", HTMLElement);
     store.show((state) => {
@@ -45,6 +47,7 @@ export class Header {
       badge(failed, total(state.reminders).failed, "failed");
       this.#name.textContent = hive.name;
       this.#version.textContent = hive.version;
+      renewed.hidden = hive.version === loaded;
       this.#unread.textContent = unreadText(operator.unread);
       this.#unread.disabled = operator.unread === 0;
       this.#waiting = operator.unread + decisions;

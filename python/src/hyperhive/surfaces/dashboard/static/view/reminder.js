@@ -32,7 +32,7 @@ export function reminderItem(first, store) {
   const retry = actionButton({ label: "Retry", run: () => ask(store, `${path}/retry`) });
   const element = h(
     "li",
-    { "data-reminder": first.id },
+    { class: "reminder", "data-reminder": first.id },
     h(
       "details",
       { class: "decided", toggle: open },

@@ -9,11 +9,13 @@ import { EventParser } from "./sse.js";
 
 /**
  * @typedef {{seq: number, epoch: string}} Position
- * @typedef {{type: "live"} | {type: "lost"} | {type: "reset"} | {type: "login"} | {type: "events", events: any[]}} News
+ * @typedef {{type: "live", at: number | null} | {type: "lost"} | {type: "reset"} | {type: "login"} | {type: "events", events: any[]}} News
  */
 
 /** The server says something every 15 s; three times that without a word is a dead connection. */
 const SILENCE_MS = 45_000;
+/** A stream that has not begun by then is held up by a proxy that waits for its end. */
+const HELLO_MS = 8_000;
 const RETRY_FIRST_MS = 250;
 const RETRY_LAST_MS = 5_000;
 
@@ -22,6 +24,8 @@ export class Feed {
   /** @type {Position} */
   #at;
   #stop = new AbortController();
+  /** Whether to ask for streams that end with their first news: those come through any proxy. */
+  #once = false;
   #wake = () => {};
 
   /**
@@ -47,12 +51,18 @@ export class Feed {
   async #run() {
     let retry = RETRY_FIRST_MS;
     while (!this.#stop.signal.aborted) {
+      let isGoingOn = false;
       try {
-        await this.#read(() => (retry = RETRY_FIRST_MS));
+        await this.#read(() => {
+          retry = RETRY_FIRST_MS;
+          isGoingOn = this.#once;
+        });
       } catch {
+        isGoingOn = false;
         // Whatever broke, the way on is the same; the header says that we are not connected.
       }
       if (this.#stop.signal.aborted) return;
+      if (isGoingOn) continue;
       this.#tell({ type: "lost" });
       await this.#pause(retry * (0.5 + Math.random() / 2));
       retry = Math.min(retry * 2, RETRY_LAST_MS);
@@ -77,8 +87,13 @@ export class Feed {
     const end = () => abort.abort();
     this.#stop.signal.addEventListener("abort", end);
     let silence = setTimeout(end, SILENCE_MS);
+    const hold = () => {
+      this.#once = true;
+      end();
+    };
+    const hello = this.#once ? undefined : setTimeout(hold, HELLO_MS);
     try {
-      const query = new URLSearchParams({ after: String(seq), epoch });
+      const query = new URLSearchParams({ after: String(seq), epoch, ...(this.#once ? { once: "true" } : {}) });
       const headers = { accept: "text/event-stream" };
       const response = await fetch(`/dashboard/stream?${query}`, { headers, signal: abort.signal, credentials: "same-origin", cache: "no-store" });
       if (response.status === 401) this.#tell({ type: "login" });
@@ -96,8 +111,9 @@ export class Feed {
           const told = JSON.parse(data);
           if (type === "reset" || (type === "hello" && (told.epoch !== epoch || told.seq < seq))) return this.#over();
           if (type === "hello") {
+            clearTimeout(hello);
             opened();
-            this.#tell({ type: "live" });
+            this.#tell({ type: "live", at: told.at ?? null });
           } else if (type === "event") {
             this.#at = { seq: told.seq, epoch };
             events.push(told);
@@ -107,6 +123,7 @@ export class Feed {
       }
     } finally {
       clearTimeout(silence);
+      clearTimeout(hello);
       this.#stop.signal.removeEventListener("abort", end);
       abort.abort();
     }

@@ -31,7 +31,7 @@ export function snapshot() {
  *
  * @param {import("../state/store.js").Store} store
  * @param {(connection: ConnectionState) => void} report
- * @param {(at: number) => void} synchronise called with the server's time at each snapshot
+ * @param {(at: number) => void} synchronise called with the server's time at each snapshot and connection
  */
 export function follow(store, report, synchronise) {
   const connection = new Connection(report);
@@ -47,6 +47,7 @@ export function follow(store, report, synchronise) {
   function heard(news) {
     switch (news.type) {
       case "live":
+        if (news.at !== null) synchronise(news.at);
         return connection.live();
       case "lost":
         return connection.lost();

@@ -41,7 +41,7 @@ function join(tab, at) {
   }
   tabs.set(tab, at.seq);
   bring(tab);
-  if (live) tab.postMessage({ type: "live" });
+  if (live) tab.postMessage({ type: "live", at: null });
 }
 
 /** @param {MessagePort} tab */
