@@ -116,7 +116,8 @@ let
 
   limits = {
     memory = unset (types.strMatching "[1-9][0-9]{0,14}[KMGT]?") ''
-      Memory of the whole container, such as `"2G"`; unlimited if unset. An agent over it is killed in mid-turn.
+      Memory of the whole container, such as `"2G"`; unlimited if unset. At the limit the largest of its programs is killed,
+      which can be the one that runs the turn.
     '';
     cpu = unset (types.addCheck types.number (cores: cores > 0)) ''
       Cores that the container may keep busy, such as `1.5`; unlimited if unset. Builds and tests take longer under it.

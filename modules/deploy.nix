@@ -8,6 +8,7 @@
 let
   inherit (lib)
     attrNames
+    concatMapStrings
     concatStringsSep
     genAttrs
     mkIf
@@ -18,6 +19,7 @@ let
 
   cfg = config.services.hyperhive;
   addresses = import ./addresses.nix { inherit lib; };
+  names = import ./names.nix { inherit lib; };
   mounts = import ./mounts.nix { inherit lib; } cfg;
   inherit (cfg.spawned) pattern;
 
@@ -76,9 +78,19 @@ in
     };
   };
 
+  # Who is declared under the name of one that was spawned has its unit and its system from the switch
+  # alone. Before systemd reads its units anew, so that none of it counts any more.
+  config.system.activationScripts = mkIf cfg.enable {
+    hyperhive-declared = concatMapStrings (name: ''
+      rm -rf ${drop-ins}/container@${names.container name}.service.d ${profiles}/${names.container name}/system
+    '') (attrNames cfg.agents);
+  };
+
   config.systemd = mkIf cfg.enable {
     services."hyperhive-deploy@" = mkIf cfg.spawned.isPossible {
       description = "Installation of the system of the hive's agent %i";
+      # An agent that crashes and comes back has it run each time.
+      unitConfig.StartLimitIntervalSec = 0;
       path = [
         config.nix.package
         config.systemd.package

@@ -146,6 +146,8 @@ in
         ExecStart = "${getExe cfg.package} agent";
         Restart = "always";
         RestartSec = 2;
+        # What an agent starts can run out of memory without taking the harness along.
+        OOMPolicy = "continue";
         # A running turn is given the time that the harness itself gives it.
         TimeoutStopSec = 30;
         # By the console it gets into the host's journal, where the server reads it.

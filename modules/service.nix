@@ -101,6 +101,8 @@ in
           TimeoutStartSec = 120;
           TimeoutStopSec = 30;
           LimitNOFILE = 65536;
+          # What it starts, such as Nix, can run out of memory without taking it along.
+          OOMPolicy = "continue";
 
           User = user;
           Group = user;

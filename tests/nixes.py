@@ -41,18 +41,13 @@ case " $* " in
 esac
 """
 
-_NIX_STORE: Final = """#!/bin/sh
-[ "$1" = --check-validity ] && [ -d "$2" ]
-"""
-
 
 def install(programs: Path, store: str) -> None:
     """Put it into a directory of programs; ``store`` is where it finds systems."""
     programs.mkdir(parents=True, exist_ok=True)
-    for name, text in (("nix", _NIX), ("nix-store", _NIX_STORE)):
-        place = programs / name
-        place.write_text(text.replace("@store@", store))
-        place.chmod(0o755)
+    place = programs / "nix"
+    place.write_text(_NIX.replace("@store@", store))
+    place.chmod(0o755)
 
 
 def system(store: Path, agent: str, word: str = "plain", number: int = 0) -> Path:

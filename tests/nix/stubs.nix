@@ -161,6 +161,7 @@ in
     services.nginx = table;
     services.openssh.enable = flag false;
     services.resolved.enable = flag false;
+    system.activationScripts = table;
     system.stateVersion = option types.str "26.05";
     systemd = {
       mounts = list;

@@ -4,7 +4,6 @@ What this machine lacks is nixpkgs, so another one stands in: its `lib` is the r
 is the stubs of the other tests, and its system is a directory that says what it was made of.
 """
 
-import os
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -14,14 +13,13 @@ from typing import Final
 
 import pytest
 
-import pytest_nixos
 from hyperhive.domain.errors import InvalidError
 from hyperhive.domain.paths import HivePaths
 from hyperhive.git.repositories import GitRepositories
 from hyperhive.nix.systems import NixSystems
-from pytest_nixos import Evaluator, nix
-from tests import proposals
-from tests.nix.hives import HERE, HIVE, MODULE, hive, small
+from pytest_nixos import Evaluator
+from tests import nixpkgs, proposals
+from tests.nix.hives import HIVE, MODULE, hive, small
 from tests.promises import promise
 
 pytestmark = [
@@ -29,39 +27,10 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("nix") is None, reason="there is no nix on PATH"),
 ]
 
-PARTS: Final = Path(pytest_nixos.__file__).parent / "nix"
-
-_EVAL_CONFIG: Final = """
-{ modules, ... }:
-let
-  lib = import ../../lib;
-  pytestNixos = import ./stand-in.nix { inherit lib; } // { machine = lib.types.anything; };
-  evaluated = lib.evalModules {
-    specialArgs = { inherit pytestNixos; };
-    modules = modules ++ [
-      ./base.nix
-      ./stubs.nix
-      { options.boot.isNspawnContainer = lib.mkOption { type = lib.types.bool; }; }
-      { options.networking.useDHCP = lib.mkOption { type = lib.types.bool; }; }
-      { options.nixpkgs.hostPlatform = lib.mkOption { type = lib.types.str; }; }
-    ];
-  };
-  inherit (evaluated) config;
-in
-{
-  config.system.build.toplevel = derivation {
-    name = "nixos-system-${config.networking.hostName}";
-    system = config.nixpkgs.hostPlatform;
-    builder = "/bin/sh";
-    args = [
-      "-c"
-      "/bin/mkdir $out; echo \\"$packages\\" >$out/packages; /bin/cp -r $configuration $out/agent"
-    ];
-    packages = map toString config.environment.systemPackages;
-    configuration = config.environment.etc."hyperhive/configuration".source;
-    marker = config.environment.etc."hyperhive/agent".text;
-  };
-}
+SYSTEM: Final = """
+  /bin/mkdir $out
+  echo "$packages" >$out/packages
+  /bin/cp -r $configuration $out/agent
 """
 
 
@@ -88,8 +57,8 @@ async def host(tmp_path: Path, nixos_eval: Evaluator, monkeypatch: pytest.Monkey
     monkeypatch.setenv("PATH", str(programs), prepend=":")
     (tmp_path / "hyperhive").mkdir()
     package = add_to_store(tmp_path / "hyperhive")
-    nixpkgs = make_nixpkgs(tmp_path / "nixpkgs")
-    found = hive(nixos_eval, small(spawned={"nixpkgs": f"path:{nixpkgs}"}))
+    pinned = nixpkgs.make(tmp_path / "nixpkgs", SYSTEM)
+    found = hive(nixos_eval, small(spawned={"nixpkgs": f"path:{pinned}"}))
     texts: Mapping[str, str] = found.value(f"{HIVE}.spawned.texts")
     rendered = render(tmp_path / "rendered", texts, found.value(f"{HIVE}.package"), package)
     paths = HivePaths(tmp_path / "state", tmp_path / "run")
@@ -162,21 +131,6 @@ def add_to_store(directory: Path) -> str:
         ["nix-store", "--add", str(directory)], capture_output=True, text=True, check=True
     )
     return added.stdout.strip()
-
-
-def make_nixpkgs(place: Path) -> Path:
-    """Make what stands in for nixpkgs."""
-    found = nix.look(os.environ)
-    assert isinstance(found, nix.Nixpkgs)
-    parts = place / "nixos/lib"
-    parts.mkdir(parents=True)
-    shutil.copytree(found.lib, place / "lib")
-    (parts / "eval-config.nix").write_text(_EVAL_CONFIG)
-    shutil.copy(PARTS / "stubs.nix", parts / "base.nix")
-    for name in ("stand-in.nix", "json-type.nix"):
-        shutil.copy(PARTS / name, parts / name)
-    shutil.copy(HERE / "stubs.nix", parts / "stubs.nix")
-    return place
 
 
 def render(place: Path, texts: Mapping[str, str], pretended: str, package: str) -> Path:

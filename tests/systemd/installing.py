@@ -1,7 +1,7 @@
 """What the machines of these tests are made from, made once and kept outside the tree.
 
-``python -m tests.systemd.installing`` makes it beforehand, so that no test waits for it. It is kept
-by its content: other packages make another one, and an unfinished one is never used.
+``python3 -m tests.systemd.installing`` makes the Debian beforehand, so that no test waits for it.
+All is kept by its content: other packages make another one, and an unfinished one is never used.
 """
 
 import fcntl
@@ -16,8 +16,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-from packaging.requirements import Requirement
-
 CACHE: Final = Path(os.environ.get("HYPERHIVE_TEST_CACHE", "/var/cache/hyperhive-test"))
 SUITE: Final = "bookworm"
 PACKAGES: Final = (
@@ -25,8 +23,11 @@ PACKAGES: Final = (
     "dbus",
     "git",
     "iproute2",
+    # Nix needs it by another name, which debootstrap does not look for.
+    "libdbi-perl",
     "libnss-systemd",
     "libpam-systemd",
+    "nix-bin",
     "polkitd",
     "procps",
     "python3",
@@ -73,6 +74,8 @@ def debian() -> Path:
                 stderr=subprocess.STDOUT,
                 text=True,
                 check=False,
+                # What is half written is thrown away anyway: nothing has to be on the disk.
+                env={**os.environ, "DPKG_FORCE": "unsafe-io"},
             )
             if done.returncode != 0:
                 raise OSError(f"debootstrap failed:\n{done.stdout[-2000:]}")
@@ -114,6 +117,9 @@ def _alone() -> Iterator[None]:
 
 def _needed(name: str) -> Iterator[metadata.Distribution]:
     """Give what a package needs, without the package itself."""
+    # The Debian is made by any Python, before there is an environment with packages.
+    from packaging.requirements import Requirement
+
     waiting, seen = [(name, "")], {(name, "")}
     while waiting:
         package, extra = waiting.pop()
@@ -131,4 +137,3 @@ if __name__ == "__main__":
     if reason := why_not():
         sys.exit(reason)
     print(debian())
-    print(packages())

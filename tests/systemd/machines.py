@@ -28,6 +28,8 @@ _LINKS: Final = ("bin", "sbin", "lib", "lib64")
 _EMPTY: Final = ("dev", "home", "mnt", "proc", "root", "run", "srv", "sys", "usr", "var/cache")
 _EMPTY_SHARED: Final = ("tmp", "var/tmp")
 _KEPT: Final = ("dbus", "polkit-1", "systemd")
+_PACKAGES: Final = "/usr/local/lib/python3.11/dist-packages"
+"""Where the Python of Debian, and so of the guests, finds what is not its own."""
 _POLL_SECONDS: Final = 0.05
 
 
@@ -127,7 +129,7 @@ def booted(
 
     ``shown`` are directories of this machine that it sees, read-only, and where.
     """
-    debian = installing.debian()
+    debian, packages = installing.debian(), installing.packages()
     place = Path(tempfile.mkdtemp(prefix="machine-", dir=installing.CACHE))
     # Users of the machine look into it.
     place.chmod(0o755)
@@ -137,7 +139,7 @@ def booted(
         furnish(root, debian)
         with log.open("wb") as console:
             child = subprocess.Popen(
-                _command(root, {debian / "usr": "/usr", **shown}),
+                _command(root, {debian / "usr": "/usr", packages: _PACKAGES, **shown}),
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=subprocess.STDOUT,

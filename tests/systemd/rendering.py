@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import hyperhive
 from pytest_nixos import Evaluated, Evaluator
-from tests import nixes
+from tests import nixpkgs
 from tests.systemd import installing
 from tests.systemd.machines import Machine, make_root
 
@@ -36,8 +36,30 @@ CONTAINERS: Final = "var/lib/nixos-containers"
 CONFIGURED: Final = "etc/nixos-containers"
 _START: Final = "nix/store/00000000000000000000000000000000-container-start"
 _INIT: Final = "nix/store/00000000000000000000000000000000-container-init"
-_NIX: Final = "opt/nix/bin"
 _PYTHON: Final = "nix/store/00000000000000000000000000000000-python3-env"
+
+_NIXPKGS: Final = "nix/store/00000000000000000000000000000000-nixpkgs"
+"""What the module takes for the host's nixpkgs here."""
+
+# What makes a system of what it is given: the guest that was rendered, with its marker and commit.
+_SYSTEM: Final = """
+  /bin/cp -r $rendered $out
+  /bin/chmod -R u+w $out
+  /bin/mkdir -p $out/etc/hyperhive
+  echo "$marker" >$out/etc/hyperhive/agent
+  /bin/cp -r $configuration $out/etc/hyperhive/configuration
+  echo "$packages" >$out/packages
+"""
+
+# Its builds need no walls and no network here.
+_NIX_CONF: Final = """
+build-users-group =
+sandbox = false
+substitute = false
+"""
+_NIX_DAEMON: Final = """[Service]
+ExecStart=/usr/bin/nix-daemon
+"""
 
 # What nixos-containers' template says, as far as it concerns how a container lives.
 _TEMPLATE: Final = f"""[Unit]
@@ -104,7 +126,6 @@ set -eu
 system=$(dirname "$(dirname "$0")")
 rm -rf /etc/systemd/system/hyperhive-agent*
 cp -r "$system/units/." /etc/systemd/system
-ln -sfn "$system/etc/hyperhive" /etc/hyperhive
 ln -sfn "$system" /run/current-system
 """
 
@@ -135,7 +156,9 @@ def furnish(root: Path, debian: Path, found: Evaluated) -> None:
     for unit in found.units.values():
         for path in _store_paths(unit.text):
             _stand_in(root, path)
-    nixes.install(root / _NIX, "/nix/store")
+    _write(root / "etc/nix/nix.conf", _NIX_CONF)
+    _write(root / SYSTEMD / "nix-daemon.service", _NIX_DAEMON)
+    _link(root / SYSTEMD / "multi-user.target.wants/nix-daemon.service", "../nix-daemon.service")
     _executable(root / _START, _START_SCRIPT)
     _executable(root / _INIT, _INIT_SCRIPT)
     _write(root / SYSTEMD / "container@.service", _TEMPLATE)
@@ -157,7 +180,7 @@ def install(root: Path, found: Evaluated) -> None:
         for target in unit.wanted_by:
             _link(root / SYSTEMD / f"{target}.wants" / unit.name, f"/{SYSTEMD}/{unit.name}")
         if name.startswith("hyperhive"):
-            path = f"[Service]\nEnvironment=PATH=/{_NIX}:/usr/sbin:/usr/bin\n"
+            path = "[Service]\nEnvironment=PATH=/usr/sbin:/usr/bin\n"
             _write(root / SYSTEMD / f"{unit.name}.d/path.conf", path)
     for mount in found.value("systemd.mounts"):
         name = mount["where"].strip("/").replace("/", "-") + ".mount"
@@ -204,14 +227,15 @@ def switch(machine: Machine, found: Evaluated) -> None:
     machine.run("systemctl", "reload", "hyperhive.service")
 
 
-def add_system(root: Path, debian: Path, found: Evaluated, agent: str, word: str) -> Path:
-    """Make a system of a spawned agent that `nixes` finds, and the root of its container."""
-    system = nixes.system(root / "nix/store", agent, word)
-    _write_system(system, found, is_made=True)
-    place = root / CONTAINERS / f"h-{agent}"
-    if not place.exists():
-        _make_guest(place, debian, found)
-    return system
+def prepare_spawning(machine: Machine, debian: Path, guest: Evaluated, agent: str) -> None:
+    """Give a running machine all that Nix needs to build the system of an agent, but that."""
+    root = machine.root
+    nixpkgs.make(root / _NIXPKGS, _SYSTEM, "{ rendered = ../../rendered; }")
+    _write_system(root / _NIXPKGS / "rendered", guest)
+    _make_guest(root / CONTAINERS / f"h-{agent}", debian, guest)
+    package = f"/{next((root / 'nix/store').glob('*-hyperhive-tree')).relative_to(root)}"
+    register = f"printf '%s\\n\\n0\\n' {package} | nix-store --register-validity"
+    machine.run("sh", "-c", register)
 
 
 def _install_spawning(root: Path, found: Evaluated) -> None:
@@ -225,6 +249,10 @@ def _install_spawning(root: Path, found: Evaluated) -> None:
     assert rendered is not None
     for name, text in found.value("services.hyperhive.spawned.texts").items():
         _write(root / rendered.lstrip("/") / name, text)
+    for name in ("guest.nix", "hardening.nix"):
+        _write(root / rendered.lstrip("/") / "module" / name, (MODULE.parent / name).read_text())
+    module = root / rendered.lstrip("/") / "module/spawned"
+    shutil.copytree(MODULE.parent / "spawned", module, dirs_exist_ok=True)
     _link(root / "etc/hyperhive/spawned", rendered)
 
 
@@ -232,18 +260,14 @@ def _install_python(root: Path) -> None:
     """Make an environment as nixpkgs does: its Python finds the packages, whoever starts it."""
     place = root / _PYTHON
     packages = place / f"lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
-    packages.parent.mkdir(parents=True)
-    shutil.copytree(installing.packages(), packages, copy_function=_linked)
-    _write(place / "pyvenv.cfg", "home = /usr/bin\ninclude-system-site-packages = false\n")
+    packages.mkdir(parents=True)
+    # What hyperhive needs is where Debian's own Python looks; see `machines`.
+    _write(place / "pyvenv.cfg", "home = /usr/bin\ninclude-system-site-packages = true\n")
     _link(place / "bin/python3", "/usr/bin/python3")
     package = Path(hyperhive.__file__).parent
     # What other tests compile meanwhile comes and goes.
     shutil.copytree(package, packages / "hyperhive", ignore=shutil.ignore_patterns("__pycache__"))
     installing.compile_all(packages / "hyperhive")
-
-
-def _linked(source: str, target: str) -> None:
-    Path(target).hardlink_to(source)
 
 
 def _stand_in(root: Path, path: str) -> None:
@@ -273,15 +297,10 @@ def _store_paths(text: str) -> set[str]:
     return found
 
 
-def _write_system(place: Path, guest: Evaluated, *, is_made: bool = False) -> None:
+def _write_system(place: Path, guest: Evaluated) -> None:
     """Write a guest's system, as far as it differs from Debian: its units, and how it starts."""
-    if place.exists() and not is_made:
+    if place.exists():
         return
-    marker, configuration = guest.files["hyperhive/agent"].text, "hyperhive/configuration"
-    assert marker is not None
-    _write(place / "etc/hyperhive/agent", marker)
-    if configuration in guest.files:
-        shutil.copytree(str(guest.files[configuration].source), place / "etc" / configuration)
     for unit in guest.units.values():
         _write(place / "units" / unit.name, unit.text)
         if unit.name == "hyperhive-agent.service":

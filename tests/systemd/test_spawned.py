@@ -1,13 +1,12 @@
 """An agent that comes at run time: its system is built, installed by root's unit, and boots.
 
-Nix is pretended (`tests.nixes`): it gives systems that were made here from the evaluated guest.
-All else is real: the server builds as its own user in its own walls, polkit lets it start the
-unit that installs, that unit checks and installs in its own.
+Of all that only NixOS is pretended (`tests.nixpkgs`). The server has Nix lock, evaluate and build
+as its own user and in its own walls, polkit lets it start the unit that installs, and that unit
+checks and installs in its own.
 """
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -17,7 +16,7 @@ from tests.promises import promise
 from tests.systemd import installing
 from tests.systemd.hives import UID, Host, unit_of
 from tests.systemd.machines import Done, await_that
-from tests.systemd.rendering import add_system
+from tests.systemd.rendering import prepare_spawning
 
 pytestmark = pytest.mark.xdist_group("systemd-hive")
 
@@ -35,13 +34,8 @@ def carol(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Host]:
     """The hive with carol, who is purged at last."""
-    debian = installing.debian()
-    for word in ("plain", "hello"):
-        commit = tmp_path_factory.mktemp(word)
-        commit.chmod(0o755)
-        (commit / "agent.json").write_text(json.dumps({"description": word}))
-        guest = spawned_guest(nixos_eval, evaluated, "carol", commit)
-        add_system(host.machine.root, debian, guest, "carol", word)
+    guest = spawned_guest(nixos_eval, evaluated, "carol", tmp_path_factory.mktemp("commit"))
+    prepare_spawning(host.machine, installing.debian(), guest, "carol")
     host.await_settled()
     with host.client() as client:
         asked = client.spawn("carol", "Sings.")
@@ -71,10 +65,17 @@ def within(carol: Host, *command: str, agent: str = "carol") -> Done:
     return carol.box(agent).try_to(*command, user=UID)
 
 
-def system_of(carol: Host) -> str:
-    """Give the name of the system that carol's container has."""
-    text = carol.machine.path(SETTINGS).read_text()
-    return Path(text.splitlines()[0].removeprefix("SYSTEM_PATH=")).name
+def system_of(host: Host, agent: str) -> str:
+    """Give the system that an agent's container has."""
+    text = host.machine.path(f"/etc/nixos-containers/h-{agent}.conf").read_text()
+    return text.splitlines()[0].removeprefix("SYSTEM_PATH=")
+
+
+def programs_of(carol: Host) -> str:
+    """Give the programs in the system that carol's container has."""
+    system = system_of(carol, "carol")
+    assert system.endswith("-nixos-system-h-carol")
+    return carol.machine.path(f"{system}/packages").read_text()
 
 
 def proposed(carol: Host, agent_nix: str) -> int:
@@ -97,7 +98,8 @@ def test_whom_the_operator_approves_says_hello_from_a_container_of_its_own(carol
     carol.await_ready("carol")
 
     assert "h-carol" in carol.machine.run("machinectl", "list", "--no-legend")
-    assert system_of(carol).endswith("-nixos-system-h-carol-plain")
+    assert "-git" in programs_of(carol)
+    assert "-hello" not in programs_of(carol)
     await_that(lambda: carol.agent("carol")["probe"], "carol has looked around")
     assert carol.agent("carol")["probe"]["differences"] == []
 
@@ -110,7 +112,8 @@ def test_its_unit_is_held_like_that_of_a_declared_one(carol: Host) -> None:
 def test_it_reads_what_it_runs_from_and_changes_nothing_of_it(carol: Host) -> None:
     carol.await_ready("carol")
 
-    assert json.loads(within(carol, "cat", f"{CONFIG}/agent.json").said) == {"description": "plain"}
+    read = json.loads(within(carol, "cat", f"{CONFIG}/agent.json").said)
+    assert read == {"description": "Sings."}
     assert within(carol, "touch", f"{CONFIG}/planted").status != 0
 
 
@@ -132,7 +135,7 @@ def test_what_the_manager_exchanges_on_the_host_shows_it_nothing(carol: Host) ->
     finally:
         assert within(carol, "sh", "-c", back, agent="queen").status == 0
 
-    assert seen == ["agent.json"]
+    assert seen == ["README.md", "agent.json", "agent.nix"]
 
 
 @promise("N11")
@@ -153,17 +156,15 @@ def test_a_change_that_is_approved_is_built_installed_and_booted(carol: Host) ->
 
     assert done["state"] == "done", done
     carol.await_ready("carol")
-    assert system_of(carol).endswith("-nixos-system-h-carol-hello")
-    read = json.loads(within(carol, "cat", f"{CONFIG}/agent.json").said)
-    assert read == {"description": "hello"}
+    assert "-hello" in programs_of(carol)
+    assert within(carol, "cat", f"{CONFIG}/agent.nix").said == WITH_HELLO
 
 
 def test_the_server_can_install_nothing_that_was_not_made_for_the_agent(carol: Host) -> None:
-    declared = carol.machine.path("/etc/nixos-containers/h-alice.conf").read_text()
-    system = declared.splitlines()[0].removeprefix("SYSTEM_PATH=")
     for name, request, words in (
-        ("dora", system, "was not made for it"),
-        ("alice", system, "is declared in the host's configuration"),
+        ("dora", system_of(carol, "carol"), "was not made for it"),
+        ("dora", system_of(carol, "alice"), "is not in the store"),
+        ("alice", system_of(carol, "carol"), "is declared in the host's configuration"),
         ("dora", "/etc", "is no path of the store"),
     ):
         ask = f"echo {request} >/var/lib/hyperhive/deploy/{name}"

@@ -22,6 +22,7 @@ from hyperhive.domain.errors import (
 )
 from hyperhive.domain.inputs import changes, difference
 from hyperhive.nix.flakes import FlakeInputs, NoInputs
+from hyperhive.nix.systems import NoSystems
 from hyperhive.services.carrying import Carrying
 from hyperhive.store import approvals as approval_rows
 from tests.promises import promise
@@ -57,6 +58,14 @@ class Inputs:
 
     async def place(self, lock: str) -> None:
         self.placed = lock
+
+
+class OldSystems(NoSystems):
+    """Systems that can be built with the lock that is in place, and no other."""
+
+    async def build(self, agent: str, commit: str, *, lock: str | None = None) -> None:
+        if lock is not None:
+            raise InvalidError("nothing builds with a lock")
 
 
 @pytest.fixture
@@ -128,6 +137,22 @@ async def test_inputs_with_which_an_agent_does_not_come_up_are_put_back(
     assert inputs.placed == a_lock(nixpkgs="a")
 
 
+@promise("N10")
+async def test_inputs_with_which_a_system_cannot_be_built_are_never_put_in_place(
+    tmp_path: Path, inputs: Inputs
+) -> None:
+    async with a_bench(tmp_path, inputs=inputs, systems=OldSystems()) as bench:
+        await bench.spawn()
+        async with Boxes(bench).running("carol") as boxes:
+            asked = await bench.updating.request(QUEEN)
+            failed = await bench.approve(asked["id"])
+
+    assert failed["state"] == "failed"
+    assert "nothing builds with a lock" in failed["error"]
+    assert inputs.placed == a_lock(nixpkgs="a")
+    assert [name for name, _ in boxes.started] == ["carol"]
+
+
 async def test_a_lock_that_changed_since_it_was_shown_is_not_replaced(
     bench: Bench, inputs: Inputs
 ) -> None:
@@ -142,6 +167,24 @@ async def test_the_newest_inputs_are_not_asked_for(bench: Bench, inputs: Inputs)
     inputs.newest = inputs.placed
     with pytest.raises(ConflictError, match="newest already"):
         await bench.updating.request(THE_OPERATOR)
+
+
+async def test_one_looks_for_inputs_at_a_time(
+    bench: Bench, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = asyncio.Event()
+
+    async def slowly() -> str:
+        await found.wait()
+        return inputs.newest
+
+    monkeypatch.setattr(inputs, "newer", slowly)
+    first = asyncio.create_task(bench.updating.request(QUEEN))
+    await asyncio.sleep(0)
+    with pytest.raises(ConflictError, match="looks for newer inputs now"):
+        await bench.updating.request(THE_OPERATOR)
+    found.set()
+    assert (await first)["state"] == "pending"
 
 
 async def test_a_worker_does_not_ask_for_inputs(bench: Bench) -> None:

@@ -178,6 +178,7 @@ def test_the_harness_runs_under_a_watchdog_and_is_always_brought_back(little: Ev
     assert (service["Type"], service["Restart"], service["User"]) == ("notify", "always", "agent")
     assert int(service["WatchdogSec"]) > 0
     assert unit.section("Unit")["StartLimitIntervalSec"] == "0"
+    assert service["OOMPolicy"] == "continue"
     assert unit.wanted_by == ("multi-user.target",)
 
 

@@ -299,6 +299,7 @@ def test_the_unit_runs_the_script_for_one_agent_and_evaluates_nothing(little: Ev
     assert re.search(r"deploy\.sh %i$", service["ExecStart"])
     assert service["Type"] == "oneshot"
     assert service["PrivateNetwork"] == "true"
+    assert little.unit(UNIT).section("Unit")["StartLimitIntervalSec"] == "0"
     assert service.every("ReadWritePaths") == [
         "-/etc/nixos-containers",
         "-/etc/systemd/system.control",
@@ -370,6 +371,18 @@ def test_a_hive_without_spawning_has_no_such_unit_and_no_rule_for_it(nixos_eval:
     assert "hyperhive-deploy" not in found.value("security.polkit.extraConfig")
     assert "spawned" not in found.value(f"{HIVE}.declaration")
     assert found.unit("container@.service").section("Unit")["AssertPathExists"]
+
+
+def test_whoever_is_declared_keeps_nothing_of_having_been_spawned(little: Evaluated) -> None:
+    text = little.value("system.activationScripts.hyperhive-declared")
+
+    assert text.splitlines()[0].split() == [
+        "rm",
+        "-rf",
+        "/etc/systemd/system.control/container@h-alice.service.d",
+        "/nix/var/nix/profiles/per-container/h-alice/system",
+    ]
+    assert len(text.splitlines()) == 3
 
 
 def test_the_script_is_sound() -> None:

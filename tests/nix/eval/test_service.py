@@ -35,6 +35,10 @@ def test_the_server_has_no_capability_and_cannot_get_one(little: Evaluated) -> N
     assert (service["NoNewPrivileges"], service["RestrictNamespaces"]) == ("true", "true")
 
 
+def test_what_the_server_starts_can_run_out_of_memory_alone(little: Evaluated) -> None:
+    assert little.unit(SERVICE).section("Service")["OOMPolicy"] == "continue"
+
+
 def test_the_server_writes_its_two_directories_and_nothing_else(little: Evaluated) -> None:
     service = little.unit(SERVICE).section("Service")
 
