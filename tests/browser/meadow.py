@@ -18,6 +18,13 @@ diff --git a/agent.nix b/agent.nix
 """
 
 
+REMINDERS: Final = (
+    ("alice", "Look whether the nightly run is green."),
+    ("queen", "Ask bob how far the page on backups is."),
+    ("carol", "Run the ten tests again when the pause is over."),
+)
+
+
 def fill(hive: FakeHive) -> None:
     """Let the hive live through a morning."""
     model = hive.model
@@ -47,7 +54,9 @@ def fill(hive: FakeHive) -> None:
     model.send("alice", OPERATOR, "The disk flushes twice. I have a patch; shall I propose it?")
     working(hive)
     deciding(hive)
-    model.remind("alice", "Look whether the nightly run is green.")
+    for name, text in REMINDERS:
+        later = model.clock() + 5400
+        model.remind(name, text, due_at=later, next_at=later)
     failed = model.remind("bob", "Publish the page on backups.", file_path="reminders/backups.md")
     told = "reminders/backups.md is a symbolic link: the text was not written"
     model.move_reminder(failed, "failed", attempts=5, last_error=told)
@@ -96,11 +105,11 @@ def deciding(hive: FakeHive) -> None:
     shown = {"details": details, "payload": {"commit": "4be1f0a", "diff": DIFF}, "agent": "alice"}
     model.propose(
         "queen", "Give alice two gigabytes", "config_change", shown, agent="alice",
-        expires_at=now + 7200,
+        expires_at=now + 9000,
     )  # fmt: skip
     model.ask(
         "alice", "Which of the two patches shall I propose?", options=["one flush", "a batch"],
-        expires_at=now + 900,
+        expires_at=now + 5400,
     )  # fmt: skip
     model.ask("queen", "Who may read the docs?", options=["all", "workers"], multi=True)
     model.ask("bob", "Which files belong to a backup?", target="alice")

@@ -118,6 +118,32 @@ def test_a_question_is_answered_in_the_agents_stead(alice: Page, hive: FakeHive)
     assert hive.model.questions[ident]["answer"] == "this one"
 
 
+@promise("G5")
+def test_what_hangs_on_an_agent_is_listed_once_and_follows_events(
+    alice: Page, hive: FakeHive
+) -> None:
+    asked = hive.model.ask("alice", "Which?")
+    sent = hive.model.send("alice", "bob", "look at this")
+    hive.model.set_forge()
+    hive.model.set_pull(1, title="one flush", author="bob", reviewers=["alice"])
+    threads = alice.locator(".thread .text")
+    expect(threads).to_have_text(
+        [
+            "waits for an answer: Which?",
+            "not yet taken up: look at this",
+            "org-shared/docs#1, to be reviewed by you: one flush",
+        ]
+    )
+
+    hive.model.lease(sent)
+    hive.model.close_question(asked, "answered", "this one")
+    hive.model.set_pull(1, state="merged")
+
+    expect(threads).to_have_count(0)
+    expect(alice.get_by_text("Nothing hangs on it.")).to_be_visible()
+    assert len(hive.requests("GET", "/api/threads")) == 1
+
+
 def test_an_open_thread_is_cancelled(live: Page, hive: FakeHive) -> None:
     ident = hive.model.remind("alice", "look again")
     live.goto(f"{hive.url}/#/agent/alice")

@@ -156,6 +156,8 @@ class AgentView {
       this.#drawTurns();
       say(this.#trouble, null);
     } catch (error) {
+      // Coming back to the page asks for everything again.
+      this.#isNew = true;
       say(this.#trouble, error instanceof Error ? error.message : String(error));
     }
   }

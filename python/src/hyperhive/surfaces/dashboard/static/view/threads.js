@@ -22,8 +22,8 @@ export class ThreadList {
   #list;
   /** @type {import("../state/threads.js").Threads | null} null until they are listed */
   #threads = null;
-  /** @type {HiveEvent[]} those that came before the listing did */
-  #early = [];
+  /** @type {HiveEvent[] | null} those that came while they were being listed */
+  #early = null;
 
   /**
    * @param {string} agent
@@ -37,23 +37,24 @@ export class ThreadList {
   }
 
   async load() {
+    this.#early = [];
     try {
       const { threads, more, seq } = await get(`/api/threads?agent=${encodeURIComponent(this.#agent)}`);
       this.#threads = fromListing(threads);
       for (const event of this.#early) if (event.seq > seq) this.#take(event);
-      this.#early = [];
       say(this.#more, more.length > 0 ? `There are more of these than are shown: ${more.join(", ").replaceAll("_", " ")}.` : null);
       say(this.#trouble, null);
       this.draw();
     } catch (error) {
       say(this.#trouble, error instanceof Error ? error.message : String(error));
     }
+    this.#early = null;
   }
 
   /** @param {HiveEvent} event */
   heard(event) {
-    if (this.#threads) this.#take(event);
-    else this.#early.push(event);
+    this.#take(event);
+    this.#early?.push(event);
   }
 
   /** @param {HiveEvent} event */
