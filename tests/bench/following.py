@@ -1,7 +1,7 @@
 """The page while the hive works: how soon an event is on it, and what a day does to its memory.
 
-Fifty agents; the page is open in Chromium with each of its places visited. First agents send fifty
-messages a second, several times what they do in life, and each is timed from its commit (the time
+Fifty agents; the page is open in Chromium with each of its places visited. First agents send twenty
+messages a second, more than they do in life, and each is timed from its commit (the time
 that its row has) until its row is in the page's document. Then events come as fast as the server
 makes them, broadcasts, and after every tenth of them the page's garbage is collected and its heap
 measured: between the second tenth, when every list is as long as it gets, and the last.
@@ -27,7 +27,7 @@ from tests.browser.chromium import NoChromiumError, chromium
 
 AGENTS: Final = 50
 BEFORE: Final = 1_000
-BETWEEN_SENDS: Final = 0.02
+BETWEEN_SENDS: Final = 0.05
 PARTS: Final = 10
 PLACES: Final = (
     "decisions",
@@ -68,7 +68,7 @@ def figures(scale: Scale, where: Path) -> list[Figure]:
 
 
 def _followed(browser: Browser, hive: Declared, scale: Scale) -> list[Figure]:
-    sends, events = scale.pick(1_000, 50), scale.pick(100_000, 2_000)
+    sends, events = scale.pick(600, 50), scale.pick(100_000, 2_000)
     with logged_in(browser, hive) as page:
         load(page, hive)
         for place in PLACES:

@@ -127,6 +127,11 @@ def resident_bytes(pid: int) -> int:
     return _kilobytes(Path(f"/proc/{pid}/status"), "VmRSS:") * 1024
 
 
+def peak_bytes(pid: int) -> int:
+    """Give the most memory that a process has had, shared libraries included."""
+    return _kilobytes(Path(f"/proc/{pid}/status"), "VmHWM:") * 1024
+
+
 def proportional_bytes(pid: int) -> int:
     """Give the memory of a process with its part of what it shares with others."""
     return _kilobytes(Path(f"/proc/{pid}/smaps_rollup"), "Pss:") * 1024

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hyperhive import config
-from hyperhive.bootstrap import running
+from hyperhive.bootstrap import forge_of, running
 from hyperhive.surfaces.mcp.calls import Call
 from hyperhive.surfaces.mcp.tool import Tool
 from hyperhive.surfaces.mcp.tools import Nothing
@@ -24,7 +24,8 @@ async def _serve(path: Path) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with running(config.load(path), with_agents=False) as run:
+    hive = config.load(path)
+    async with running(hive, with_agents=False, forge=forge_of(hive)) as run:
         run.toolbox.tools["noop"] = Tool("noop", "Do nothing.", Nothing, _noop)
         print("ready", flush=True)
         await stop.wait()

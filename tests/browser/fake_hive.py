@@ -276,6 +276,9 @@ class _Handler(BaseHTTPRequestHandler):
                 self._done(None, "update-inputs")
             case ["api", "forge", "accounts", name, "rotate"] if name in model.agents:
                 self._done(name, "rotate")
+            case ["api", "forge", "password"]:
+                told = {"account": OPERATOR, "password": "fresh one", "url": "http://forge/"}
+                self._json(200, {**told, "did": "password", "seq": model.seq})
             case ["api", "apply"]:
                 self._done(None, "apply")
             case ["api", "backup"]:

@@ -32,6 +32,7 @@ class HiveModel:
     tombstones: dict[str, Json] = field(default_factory=dict)
     pauses: list[Json] = field(default_factory=list)
     rollout: Json | None = None
+    plan: list[Json] = field(default_factory=list)
     spent: float = 0.0
     limits: Json = field(default_factory=lambda: {"agents": 50, "spend_per_day_usd": None})
     events: list[Json] = field(default_factory=list)
@@ -78,6 +79,7 @@ class HiveModel:
                     "limits": dict(self.limits),
                 },
                 "agents": [self.agent(name) for name in self.agents],
+                "plan": list(self.plan),
                 "messages": rows[-self.window :],
                 "dead": [m for m in rows if m["state"] == "dead"],
                 "operator": {
@@ -442,6 +444,15 @@ class HiveModel:
             }  # fmt: skip
             self.rollout = {**(self.rollout or begun), **facts}
             self._emit("rollout_changed", None, {"rollout": self.rollout})
+
+    def set_plan(self, *actions: tuple[str, str]) -> None:
+        """Say what is being done, to which agents."""
+        with self.changed:
+            self.plan = [
+                {"action": verb, "agent": name, "reason": "so it is declared"}
+                for verb, name in actions
+            ]
+            self._emit("plan_changed", None, {"plan": list(self.plan)})
 
     def end_rollout(self) -> None:
         """Finish a restart of all agents."""

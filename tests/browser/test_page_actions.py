@@ -1,6 +1,5 @@
 """What the operator can have done to the hive as a whole: each act once, where it is clicked."""
 
-import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import FAILED_REQUEST, Watch
@@ -80,23 +79,17 @@ def test_an_earlier_state_is_deployed_again_after_asking(live: Page, hive: FakeH
     assert asked.body == {"revision": "a" * 40}
 
 
-@pytest.mark.parametrize(
-    ("label", "path", "told"),
-    [
+def test_upkeep_says_where_it_was_clicked_what_came_of_it(live: Page, hive: FakeHive) -> None:
+    live.goto(f"{hive.url}/#/system")
+
+    for label, path, told in (
         ("Read the declaration anew", "/api/apply", "What differs is being carried out."),
         ("Back up now", "/api/backup", "state/backups/1.db (4.0 KiB)"),
         ("Update inputs", "/api/hive/update-inputs", "Read what would change under Decisions"),
-    ],
-)
-def test_upkeep_says_where_it_was_clicked_what_came_of_it(
-    live: Page, hive: FakeHive, label: str, path: str, told: str
-) -> None:
-    live.goto(f"{hive.url}/#/system")
-
-    live.get_by_role("button", name=label).click()
-
-    expect(live.locator("#system .done", has_text=told)).to_be_visible()
-    assert len(hive.requests("POST", path)) == 1
+    ):
+        live.get_by_role("button", name=label).click()
+        expect(live.locator("#system .done", has_text=told)).to_be_visible()
+        assert len(hive.requests("POST", path)) == 1
 
 
 def test_who_logs_out_is_led_to_the_login(live: Page, hive: FakeHive) -> None:
@@ -124,3 +117,6 @@ def test_the_forge_shows_its_repositories_and_makes_a_token_anew(
 
     expect(account.get_by_role("status")).to_have_text("It has a new token.")
     assert len(hive.requests("POST", "/api/forge/accounts/alice/rotate")) == 1
+    live.get_by_role("button", name="New password for you").click()
+    live.get_by_role("button", name="Make it anew").click()
+    expect(live.locator("#forge .done code")).to_have_text("fresh one")

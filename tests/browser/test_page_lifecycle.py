@@ -313,6 +313,17 @@ def test_a_restart_of_all_asks_first_and_is_followed(live: Page, hive: FakeHive)
     expect(button(controls, "Restart all")).to_be_visible()
 
 
+def test_what_the_hive_is_doing_is_there_as_long_as_it_does_it(live: Page, hive: FakeHive) -> None:
+    hive.model.set_plan(("start", "alice"), ("stop", "bob"))
+    expect(live.locator("#plan-rows li")).to_have_text(
+        ["start alice · so it is declared", "stop bob · so it is declared"]
+    )
+
+    hive.model.set_plan()
+
+    expect(live.locator("#plan")).to_be_hidden()
+
+
 def test_what_turns_cost_today_is_added_up(live: Page, hive: FakeHive) -> None:
     for cost in (1.25, 0.5):
         hive.model.start_turn("alice")

@@ -22,6 +22,7 @@ FOLD = """async ({start, listed, events, window}) => {
   const project = (state) => ({
     seq: state.seq,
     hive: state.hive,
+    plan: state.plan,
     agents: Object.fromEntries(state.agents),
     messages: [...state.messages.rows.values()].slice(-window),
     dead: [...state.messages.dead.values()].sort((a, b) => a.id - b.id),
@@ -59,6 +60,7 @@ def project(snapshot: Json) -> Json:
     return {
         "seq": snapshot["seq"],
         "hive": {**snapshot["hive"], "stopping": False},
+        "plan": snapshot["plan"],
         "agents": {agent["name"]: agent for agent in snapshot["agents"]},
         "messages": snapshot["messages"],
         "dead": snapshot["dead"],
@@ -135,6 +137,7 @@ def lifecycle_steps(
     steps: list[Callable[[], object]] = [
         lambda: model.pause(whom, cause, "so it is", until),
         lambda: model.resume(whom, cause),
+        lambda: model.set_plan(*chance.choice([[], [("start", name)]])),
         lambda: model.start(chance.choice(["0.1.0", "0.2.0"])),
         lambda: model.change_limits(spend_per_day_usd=chance.choice([None, 5.0])),
         lambda: model.set_model(name, chance.choice(["large", None])),

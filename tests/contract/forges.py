@@ -121,6 +121,8 @@ class Bench:
     admin: ForgeClient
     home: Path
     clone_base: str
+    secret: str = field(repr=False)
+    forge: EmbeddedForge | None = None
     tag: str = field(default_factory=lambda: secrets.token_hex(3))
     people: list[Person] = field(default_factory=list)
 
@@ -174,8 +176,9 @@ async def an_embedded_forge(
     address, port = await listeners.open_tcp("127.0.0.1", 0, forge)
     url = f"http://{address}:{port}"
     await forge.begin(url)
-    admin = ForgeClient(url, await forge.grant_admin("hive", "hive@example.org"))
-    bench = Bench("embedded", admin, home, url)
+    secret = await forge.grant_admin("hive", "hive@example.org")
+    admin = ForgeClient(url, secret)
+    bench = Bench("embedded", admin, home, url, secret, forge)
     try:
         yield bench
     finally:
@@ -202,7 +205,7 @@ async def a_real_forge(home: Path) -> AsyncIterator[Bench]:
     """Speak to a real Forgejo."""
     url, token = await real_one()
     admin = ForgeClient(url, token)
-    bench = Bench("forgejo", admin, home, url)
+    bench = Bench("forgejo", admin, home, url, token)
     try:
         yield bench
     finally:

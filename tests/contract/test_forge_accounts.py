@@ -143,6 +143,8 @@ async def test_nobody_but_an_administrator_administers(bench: Bench) -> None:
         await alice.client.users()
     with pytest.raises(ForbiddenError):
         await alice.client.create_user(NewUser(bench.called("eve"), "eve@example.org"))
+    with pytest.raises(ForbiddenError):
+        await alice.client.create_org(Org(bench.called("own")))
 
 
 async def test_who_may_own_none_makes_no_repository_of_its_own(bench: Bench) -> None:

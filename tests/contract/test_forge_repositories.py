@@ -144,3 +144,18 @@ async def test_protecting_anew_replaces_and_unprotecting_twice_is_fine(bench: Be
     await bench.admin.unprotect(org, "app", "main")
     await bench.admin.unprotect(org, "app", "main")
     assert await bench.admin.protections(org, "app") == []
+
+
+async def test_a_clone_whose_history_is_cut_off_can_push(bench: Bench) -> None:
+    alice = await bench.person("alice")
+    org = await bench.org(alice)
+    url = await bench.repository(org)
+    work = await alice.git.clone(url)
+    await alice.git.commit(work, "a.txt", "one\n")
+    await alice.git("push", "-q", "origin", "main", cwd=work)
+    await alice.git("clone", "-q", "--depth", "1", alice.git.address(url), "shallow")
+    shallow = alice.git.home / "shallow"
+    await alice.git.commit(shallow, "a.txt", "two\n")
+    await alice.git("push", "-q", "origin", "main", cwd=shallow)
+    await alice.git("pull", "-q", cwd=work)
+    assert (work / "a.txt").read_text() == "two\n"

@@ -293,7 +293,7 @@ def test_no_order_of_events_decides_twice_runs_twice_or_leaves_anybody_untold() 
     run_state_machine_as_test(
         ApprovalLife,
         settings=settings(
-            max_examples=15,
+            max_examples=10,
             stateful_step_count=30,
             deadline=None,
             suppress_health_check=list(HealthCheck),

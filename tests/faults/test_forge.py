@@ -1,15 +1,18 @@
 """The embedded forge under pressure and in bad company."""
 
 import asyncio
+import itertools
+import json
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 
 from hyperhive.domain.errors import HiveError
-from hyperhive.domain.forge import RepositoryShape
+from hyperhive.domain.forge import NewPull, PullState, RepositoryShape
 from tests.contract.forges import Bench, an_embedded_forge
 from tests.promises import promise
 
@@ -42,6 +45,31 @@ async def test_a_path_that_leads_out_leads_nowhere(bench: Bench, path: str) -> N
     status = (await reader.readline()).split()[1]
     writer.close()
     assert status in (b"401", b"404", b"400")
+
+
+@promise("F7")
+@pytest.mark.parametrize("part", ["abc", "99999999999999999999"])
+async def test_no_call_makes_the_forge_fail(bench: Bench, part: str) -> None:
+    alice = await bench.person("alice")
+    org = await bench.org(alice)
+    await bench.repository(org)
+    half = dict.fromkeys(("name", "title", "body", "head", "event", "username"), "�")
+    wrong = dict.fromkeys(("name", "title", "head", "event", "config", "teams", "state"), 1.5)
+    bodies = [b"[]", b"{", json.dumps(half).encode(), json.dumps(wrong).encode()]
+    places = [[part] * 5, [org, "app", part, part, part]]
+    assert bench.forge is not None
+    routes = bench.forge.offered
+    headers = {"authorization": f"token {bench.secret}", "content-type": "application/json"}
+    async with httpx.AsyncClient(base_url=f"{bench.admin.url}/api/v1", headers=headers) as client:
+        for (method, path), place in itertools.product(routes, places):
+            there = path
+            for one in place:
+                there = there.replace("{}", one, 1)
+            for body in bodies if method in {"POST", "PATCH"} else [None]:
+                if method == "DELETE" and org in there:
+                    continue
+                answer = await client.request(method, there, content=body)
+                assert answer.status_code < 500 or answer.status_code == 501, (method, there, body)
 
 
 @promise("F6")
@@ -81,3 +109,27 @@ async def test_many_clones_at_once_all_arrive(bench: Bench) -> None:
     clones = (alice.git.clone(url, f"work-{number}") for number in range(CLONES))
     for work in await asyncio.gather(*clones):
         assert (work / "README.md").exists()
+
+
+@promise("F6")
+async def test_a_crash_between_git_and_the_database_is_settled_at_the_next_start(
+    bench: Bench,
+) -> None:
+    alice = await bench.person("alice")
+    org = await bench.org(alice)
+    work = await alice.git.clone(await bench.repository(org))
+    for branch in ("moved", "merged"):
+        await alice.git("checkout", "-q", "main", cwd=work)
+        await alice.git.commit(work, f"{branch}.txt", "1", branch)
+        await alice.git("push", "-q", "origin", branch, cwd=work)
+        await alice.client.open_pull(org, "app", NewPull(branch, "main", branch))
+    [bare] = (bench.home / "state" / "forge").glob("*.git")
+    await alice.git("-C", str(bare), "update-ref", "refs/heads/main", "refs/heads/merged")
+    await alice.git.commit(work, "more.txt", "2", "more")
+    await alice.git("push", "-q", "origin", "more", cwd=work)
+    await alice.git("-C", str(bare), "update-ref", "refs/heads/moved", "refs/heads/more")
+    assert bench.forge is not None
+    await bench.forge.begin(bench.admin.url)
+    moved, merged = [await alice.client.pull(org, "app", number) for number in (1, 2)]
+    assert (moved.state, merged.state) == (PullState.OPEN, PullState.MERGED)
+    assert moved.head_commit == (await alice.git("rev-parse", "HEAD", cwd=work)).strip()

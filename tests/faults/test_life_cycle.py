@@ -37,6 +37,8 @@ from tests.builders import UNBOUND, Desk, ManualClock, a_hive, an_actor, wired
 from tests.faults.life_cycle_model import HAND_SECONDS, KEY_SECONDS, Known, KnownTurn, Model
 from tests.promises import promise
 
+BECOMES = {"released": "queued", "requeued": "queued", "withdrawn": "dropped"}
+"""What a message is after a step, where that has another name."""
 AGENTS = ("queen", "alice")
 SENDERS = (*AGENTS, "operator")
 OUTCOMES = ("ok", "failed", "timed_out", "cancelled", "rate_limited", "needs_login")
@@ -406,6 +408,25 @@ class LifeCycle(RuleBasedStateMachine):
         with pytest.raises(ConflictError):
             self.run(act(an_actor("operator"), known.id, via="test"))
 
+    @precondition(lambda self: self._sent())
+    @rule(data=st.data())
+    def withdraw(self, data: st.DataObject) -> None:
+        """Whoever sent a message takes it back, which works while nobody has seen it."""
+        known = self.model.messages[data.draw(st.sampled_from(self._sent()))]
+        unseen = known.state == "queued" and not known.flagged
+        take_back = self.desk.threads.cancel(
+            an_actor(known.sender), "message", known.id, via="test"
+        )
+        if unseen:
+            self.run(take_back)
+            known.state = "dropped"
+        else:
+            with pytest.raises(ConflictError):
+                self.run(take_back)
+
+    def _sent(self) -> list[int]:
+        return [known.id for known in self.model.messages.values() if known.sender in SENDERS]
+
     def _dead(self) -> list[int]:
         return [known.id for known in self.model.messages.values() if known.state == "dead"]
 
@@ -462,7 +483,7 @@ class LifeCycle(RuleBasedStateMachine):
             step = event.kind.removeprefix("message_")
             if step != event.kind:
                 number = event.data["message"]["id"] if step == "queued" else event.data["id"]
-                self.told[number] = "queued" if step in ("released", "requeued") else step
+                self.told[number] = BECOMES.get(step, step)
         expected = [known.columns() for known in self.model.messages.values()]
         assert [{name: row[name] for name in expected[0]} for row in rows] == expected
         assert alerted == {f"dead-message:{number}" for number in self._dead()}
@@ -481,7 +502,7 @@ def test_no_interleaving_loses_reorders_or_silently_repeats_a_message() -> None:
     run_state_machine_as_test(
         LifeCycle,
         settings=settings(
-            max_examples=60,
+            max_examples=30,
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(HealthCheck),

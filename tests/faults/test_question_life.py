@@ -215,7 +215,7 @@ def test_no_order_of_events_loses_doubles_or_changes_an_answer() -> None:
     run_state_machine_as_test(
         QuestionLife,
         settings=settings(
-            max_examples=15,
+            max_examples=10,
             stateful_step_count=30,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -17,11 +17,17 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from hyperhive import bootstrap
+from hyperhive import bootstrap, config
 from hyperhive.bootstrap import Running
 from hyperhive.domain.actors import THE_OPERATOR
-from tests.builders import a_hive
-from tests.contract.forges import real_one
+from hyperhive.domain.forge import Org
+from hyperhive.domain.forge_plan import CONFIGS_ORG
+from hyperhive.domain.paths import HivePaths
+from hyperhive.forge.mirrors import LOOKS_BEFORE_ALL, Mirrors
+from hyperhive.git.repositories import GitRepositories
+from hyperhive.store import spawned
+from tests.builders import a_hive, a_store
+from tests.contract.forges import Git, an_embedded_forge, real_one
 from tests.surfaces.hives import until
 
 ForgeClient = pytest.importorskip("hyperhive.forge.client").ForgeClient
@@ -266,3 +272,79 @@ async def test_repositories_are_listed_with_what_is_open(village: Village) -> No
         )
 
     await until(is_listed)
+
+
+async def test_what_runs_of_a_spawned_agent_is_mirrored_for_the_manager_to_read(
+    tmp_path: Path,
+) -> None:
+    paths = HivePaths(tmp_path / "state", tmp_path / "run")
+    async with a_store(paths.state_dir) as store:
+        add = partial(
+            spawned.add, name="carol", settings="{}", requester="queen", approval=1, revision="x"
+        )
+        await store.write(add)
+    shelf = GitRepositories(paths)
+    first = await shelf.seed("carol", {"agent.json": "{}"}, subject="Spawn", manager="queen")
+    async with a_village(paths.state_dir, paths.run_dir) as village:
+        copy = "hive:org-configs/carol"
+
+        async def shown() -> str:
+            status, said = await village.git("queen", "ls-remote", copy, "refs/heads/main")
+            return said.split()[0] if status == 0 and said else ""
+
+        async def is_there() -> bool:
+            return await shown() == first
+
+        await until(is_there)
+        await village.must("queen", "clone", "-q", copy)
+        assert (await village.push("queen", "carol", "main", mine="1"))[0] != 0
+        assert (await village.git("alice", "clone", "-q", copy))[0] != 0
+        token = village.token("queen")
+        for file in (paths.applied_of("carol") / "config", paths.config("carol") / ".git/config"):
+            assert "http" not in file.read_text()
+            assert token not in file.read_text()
+
+
+async def test_what_is_pushed_to_a_mirror_is_put_back(tmp_path: Path) -> None:
+    paths = HivePaths(tmp_path / "state", tmp_path / "run")
+    async with a_store(paths.state_dir) as store, an_embedded_forge(tmp_path / "forge") as bench:
+        add = partial(
+            spawned.add, name="carol", settings="{}", requester="queen", approval=1, revision="x"
+        )
+        await store.write(add)
+        shelf = GitRepositories(paths)
+        first = await shelf.seed("carol", {"agent.json": "{}"}, subject="Spawn", manager="queen")
+        await bench.admin.create_org(Org(CONFIGS_ORG))
+        url, secret = bench.admin.url, bench.secret
+        mirrors = Mirrors(store, paths, bench.admin, url, lambda: secret)
+        await mirrors.look()
+        git = Git(tmp_path, "hive", secret)
+        work = await git.clone(f"{url}/{CONFIGS_ORG}/carol.git")
+        await git.commit(work, "mine", "1")
+        await git("push", "-q", "origin", "HEAD:main", "HEAD:other", cwd=work)
+        for _ in range(LOOKS_BEFORE_ALL):
+            await mirrors.look()
+        refs = (await git("ls-remote", "origin", cwd=work)).split()
+        assert refs == [first, "HEAD", first, "refs/heads/main"]
+
+
+async def test_another_forge_holds_from_the_next_start_on_and_the_hive_says_so(
+    tmp_path: Path,
+) -> None:
+    source = tmp_path / "hive.toml"
+    text = (
+        f'stateDir = "{tmp_path}/state"\nrunDir = "{tmp_path}/run"\noperator = {{ port = 0 }}\n'
+        '[agents.queen]\nrole = "manager"\ndriver = { kind = "command", command = ["cat"] }\n'
+    )
+    source.write_text(text)
+    async with bootstrap.running(config.load(source), source=source, with_agents=False) as run:
+        source.write_text(f'{text}[forge]\nkind = "embedded"\n')
+        await run.declaring.apply()
+        [alert] = (await run.snapshots.state())["alerts"]
+        assert alert["text"].startswith("forge.kind: holds from the server's next start on.")
+    async with bootstrap.running(config.load(source), source=source, with_agents=False) as run:
+
+        async def is_told_no_more() -> bool:
+            return not (await run.snapshots.state())["alerts"]
+
+        await until(is_told_no_more)

@@ -74,7 +74,7 @@ async def test_a_snapshot_holds_agents_messages_and_the_place_where_it_is_true(
 
     assert state.keys() == {
         "seq", "epoch", "at", "hive", "agents", "messages", "dead", "operator", "alerts",
-        "tombstones", "questions", "approvals", "reminders", "forge",
+        "tombstones", "questions", "approvals", "reminders", "forge", "plan",
     }  # fmt: skip
     assert [agent["name"] for agent in state["agents"]] == ["alice", "bob", "queen"]
     queen = state["agents"][2]

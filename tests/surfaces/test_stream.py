@@ -60,7 +60,17 @@ async def test_a_stream_begins_with_where_it_stands(hive: Whole) -> None:
     async with hive.operator.live() as live:
         hello = await live.next()
 
-    assert hello == Sent("hello", None, {"epoch": state["epoch"], "seq": state["seq"]})
+    told = {"epoch": state["epoch"], "seq": state["seq"], "at": hive.run.store.clock()}
+    assert hello == Sent("hello", None, told)
+
+
+async def test_a_stream_that_is_asked_for_once_ends_with_its_first_news(hive: Whole) -> None:
+    before = await seq_of(hive)
+    await hive.admin.post("/api/messages", {"to": "alice", "body": "news"})
+
+    answer = await hive.operator.ask("GET", f"/dashboard/stream?after={before}&once=true")
+
+    assert answer.body.count(b"event: event") == await seq_of(hive) - before
 
 
 @promise("E1")

@@ -36,7 +36,7 @@ class Client:
 
     def __init__(self, snapshot: State) -> None:
         self.seq = int(snapshot["seq"])
-        self.rest = {key: snapshot[key] for key in ("epoch", "hive", "forge")}
+        self.rest = {key: snapshot[key] for key in ("epoch", "hive", "plan", "forge")}
         self.agents = {agent["name"]: agent for agent in snapshot["agents"]}
         self.messages = {message["id"]: message for message in snapshot["messages"]}
         self.messages |= {message["id"]: message for message in snapshot["dead"]}
@@ -113,6 +113,8 @@ class Client:
         elif kind == "hive_started":
             told = {key: data[key] for key in ("version", "limits")}
             self._hive(**told, started_at=event["at"])
+        elif kind == "plan_changed":
+            self.rest["plan"] = data["plan"]
         elif kind == "hive_changed":
             self._hive(limits=data["limits"])
         else:

@@ -169,6 +169,24 @@ async def test_the_newest_inputs_are_not_asked_for(bench: Bench, inputs: Inputs)
         await bench.updating.request(THE_OPERATOR)
 
 
+async def test_one_looks_for_inputs_at_a_time(
+    bench: Bench, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = asyncio.Event()
+
+    async def slowly() -> str:
+        await found.wait()
+        return inputs.newest
+
+    monkeypatch.setattr(inputs, "newer", slowly)
+    first = asyncio.create_task(bench.updating.request(QUEEN))
+    await asyncio.sleep(0)
+    with pytest.raises(ConflictError, match="looks for newer inputs now"):
+        await bench.updating.request(THE_OPERATOR)
+    found.set()
+    assert (await first)["state"] == "pending"
+
+
 async def test_a_worker_does_not_ask_for_inputs(bench: Bench) -> None:
     with pytest.raises(ForbiddenError, match="Only the manager"):
         await bench.updating.request(actors.agent("alice"))

@@ -1,7 +1,7 @@
 """The reconciler over a runtime in memory, with time that passes when told."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from hyperhive.domain.actors import Role
 from hyperhive.domain.agents import AgentState
 from hyperhive.domain.errors import UnavailableError
 from hyperhive.domain.instances import BoxSpec, Crash, Instance, Phase, Recorded
-from hyperhive.domain.plan import Start
+from hyperhive.domain.plan import Action, Start
 from hyperhive.reconcile.loop import LOOK_SECONDS, Reconciler
 from hyperhive.runtimes.clocks import ManualClock
 from hyperhive.runtimes.memory import MemoryRuntime
@@ -27,6 +27,7 @@ class MemoryConditions:
     def __init__(self) -> None:
         self.agents: dict[str, Recorded] = {}
         self.shown: list[tuple[str, AgentState]] = []
+        self.plans: list[list[tuple[str, str]]] = []
         self.faulty: set[str] = set()
 
     async def recorded(self) -> Mapping[str, Recorded]:
@@ -52,6 +53,11 @@ class MemoryConditions:
         wish = known.replace
         kept = wish if wish is not None and wish.incarnation == incarnation else None
         self.agents[agent] = replace(known, incarnation=incarnation, replace=kept)
+
+    async def note_plan(self, actions: Sequence[Action]) -> None:
+        plan = [(type(action).__name__, action.name) for action in actions]
+        if not self.plans or self.plans[-1] != plan:
+            self.plans.append(plan)
 
     def hold(self, agent: str) -> None:
         self.agents[agent] = replace(self.agents[agent], held=True)
@@ -117,6 +123,16 @@ class World:
         """Let the box end by itself, and the reconciler see it."""
         self.runtime.end(name, exit_status)
         await self.reconciler.pass_once()
+
+
+async def test_what_is_being_done_is_shown_until_it_is_done() -> None:
+    world = World("alice", "queen")
+
+    await world.reconciler.pass_once()
+    await world.reconciler.pass_once()
+
+    begun = [("Start", "alice"), ("Start", "queen")]
+    assert world.conditions.plans == [begun, []]
 
 
 async def until(world: World, name: str) -> None:

@@ -202,6 +202,19 @@ async def test_a_change_cut_short_is_settled_by_its_tags_and_never_run_again(
 
 
 @promise("N7")
+async def test_a_tag_of_before_a_restored_backup_does_not_make_another_change_done(
+    bench: Bench,
+) -> None:
+    await bench.spawn()
+    asked = await bench.deploying.request(QUEEN, "carol", await bench.propose(description="hums"))
+    row = await bench.desk.store.read(lambda asking: approval_rows.find(asking, asked["id"]))
+    assert row is not None
+    await bench.kept.tag("carol", f"deployed/{asked['id']}", await bench.kept.main("carol"))
+
+    assert await bench.deploying.settle(approval_rows.approved(row)) is None
+
+
+@promise("N7")
 async def test_a_spawn_cut_short_before_its_row_leaves_nothing(bench: Bench) -> None:
     asked = await bench.spawning.request(QUEEN, "carol", "sings")
     number = asked["id"]
@@ -292,3 +305,14 @@ async def test_a_program_that_no_model_answers_gets_no_credential(tmp_path: Path
     more = {"spawned": {"credentials": {"X": "/x"}}}
     hive = a_hive(tmp_path, tmp_path / "run", ("queen",), hive=more)
     assert agent_of(hive, "carol", SpawnedAgent()).credentials == {}
+
+
+async def test_the_manager_is_told_that_a_new_agent_has_not_said_hello(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hyperhive.services.spawning.HELLO_SECONDS", 0.0)
+    bench.spawning.awaits_hello = True
+    done = await bench.spawn()
+    assert done["result"]["ready"] is False
+    told = [each["body"] for each in await bench.desk.recv("queen", count=9)]
+    assert any("carol has not said hello yet" in body for body in told)

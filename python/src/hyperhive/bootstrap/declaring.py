@@ -37,6 +37,10 @@ _Mark = tuple[int, int, int] | None
 _log = logging.getLogger(__name__)
 
 
+NEXT_START: Final = "next-start"
+"""The alert that something declared holds only from the server's next start on."""
+
+
 async def _nothing() -> None:
     return None
 
@@ -50,6 +54,7 @@ class Declaring:
         self._boxes = boxes
         self._source = source
         self._seen = self._marks()
+        self._begun_with = _read_at_start(agents.hive)
         self._busy = asyncio.Lock()
         self.open_agent: Callable[[str], Awaitable[Path]] | None = None
         self.take_flake: Callable[[], Awaitable[None]] = _nothing
@@ -59,6 +64,7 @@ class Declaring:
     async def watch(self) -> None:
         """Apply the declaration whenever its file has changed, for ever."""
         loop, last, since = asyncio.get_running_loop(), self._seen, 0.0
+        await self._store.write(lambda work: alerts.clear_alert(work, NEXT_START))
         while True:
             await asyncio.sleep(WATCH_SECONDS)
             marks = await asyncio.to_thread(self._marks)
@@ -93,8 +99,17 @@ class Declaring:
                     await self.let_in(name)
             await note_missing(self._boxes)
 
+            late = [
+                key for key, value in _read_at_start(hive).items() if value != self._begun_with[key]
+            ]
+
             def job(work: Writing) -> int:
                 alerts.clear_alert(work, "declaration")
+                if late:
+                    said = f"{', '.join(late)}: holds from the server's next start on."
+                    alerts.raise_alert(work, NEXT_START, said)
+                else:
+                    alerts.clear_alert(work, NEXT_START)
                 work.wake(LIFECYCLE)
                 return work.seq
 
@@ -191,3 +206,14 @@ def _mark(path: Path | None) -> _Mark:
     except OSError:
         return None
     return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def _read_at_start(hive: Hive) -> dict[str, object]:
+    """Give what a server reads when it starts, and never again."""
+    return {
+        "operator.address": hive.operator.address,
+        "operator.port": hive.operator.port,
+        "forge.kind": hive.forge.kind,
+        "forge.url": hive.forge.url,
+        "forge.tokenFile": hive.forge.token_file,
+    }

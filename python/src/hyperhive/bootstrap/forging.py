@@ -26,6 +26,7 @@ from hyperhive.forge.embedded import git
 from hyperhive.forge.embedded.server import EmbeddedForge
 from hyperhive.forge.git import authorization
 from hyperhive.forge.hooks import HookApp, mark_of
+from hyperhive.forge.mirrors import Mirrors
 from hyperhive.forge.provision import (
     FIRST_WAIT_SECONDS,
     LONGEST_WAIT_SECONDS,
@@ -129,6 +130,7 @@ class Forging:
             checkout.wake,
             self.desk.note_repositories,
         )
+        mirrors = Mirrors(self.store, paths, forge, url, token)
         hooked = await self._listen(own / "hook-secret", watcher)
         provisioner = Provisioner(
             self.store,
@@ -145,11 +147,13 @@ class Forging:
         def ready() -> None:
             checkout.wake()
             watcher.wake()
+            mirrors.wake()
 
         provisioner.when_ready = ready
         start(provisioner.run(), "forge")
         start(checkout.run(), "docs")
         start(watcher.run(), "pull requests")
+        start(mirrors.run(), "mirrors")
         self.declaring.plan_forge = provisioner.preview
 
     async def _reach(self, stack: AsyncExitStack, hive: Hive) -> tuple[str, Callable[[], str]]:

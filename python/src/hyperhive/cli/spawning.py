@@ -1,10 +1,17 @@
 """Commands about spawned agents: ask for one, bring one back, see and repeat its deployments."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from hyperhive.cli.options import HiveCommand
 from hyperhive.cli.output import clock, print_json, printable, table
 from hyperhive.cli.settings import Settings
+from hyperhive.client.answers import Redeployed, Snapshot
+from hyperhive.domain.errors import ConflictError, UnavailableError
+
+if TYPE_CHECKING:
+    from hyperhive.client import OperatorClient
 
 
 @click.command(cls=HiveCommand)
@@ -78,20 +85,53 @@ def history(settings: Settings, name: str) -> None:
 @click.command(cls=HiveCommand)
 @click.argument("name", metavar="NAME")
 @click.argument("revision", metavar="REVISION")
+@click.option("--no-wait", is_flag=True, help="Return once its restart is under way.")
 @click.pass_obj
-def redeploy(settings: Settings, name: str, revision: str) -> None:
+def redeploy(
+    settings: Settings,
+    name: str,
+    revision: str,
+    no_wait: bool,  # noqa: FBT001 - a flag of the command line
+) -> None:
     """Deploy to a spawned agent again what was deployed to it once.
 
     REVISION is a commit's hash, its beginning, or a tag such as deployed/7: `hyperhive history`
-    lists them.
+    lists them. The agent is restarted with it, and it is deployed when the agent is ready. That is
+    waited for; Ctrl-C ends the waiting, not the restart. Exits 1 if the agent did not come up.
     """
     with settings.client() as hive:
+        before = hive.state()
         done = hive.redeploy(name, revision)
+        if done["deployed"] is None and not no_wait:
+            done["deployed"] = _deployed(hive, before, done)
     if settings.as_json:
         print_json(done)
+    elif done["deployed"] is None:
+        print(printable(f"{name} is restarted with {revision}: see `hyperhive history {name}`."))
     else:
-        print(
-            printable(
-                f"{name} is restarted with {revision}, which is deployed once it is ready with it."
-            )
-        )
+        print(printable(f"{name} runs {revision} again, deployed as {done['deployed'][:12]}."))
+
+
+def _deployed(hive: "OperatorClient", before: Snapshot, done: Redeployed) -> str:
+    """Wait until an agent came up with what it is restarted with, and give the new commit.
+
+    Raises `ConflictError` with the reason where it did not.
+    """
+    name = str(done["agent"])
+    (agent,) = [each for each in before["agents"] if each["name"] == name]
+    earlier = agent["spawned"]["revision"]
+    for event in hive.events(done["seq"], epoch=before["epoch"]):
+        data = event["data"]
+        if event["kind"] == "alert_raised" and data["key"] == f"deploy:{name}":
+            raise ConflictError(data["text"])
+        if event["agent"] != name:
+            continue
+        if event["kind"] == "agent_removed":
+            raise ConflictError(f"{name} was removed meanwhile.")
+        if event["kind"] == "agent_changed":
+            revision = str(data["agent"]["spawned"]["revision"])
+            if revision == earlier:
+                raise ConflictError(f"{name} runs what it ran before.", "See `hyperhive status`.")
+            if revision != done["revision"]:
+                return revision
+    raise UnavailableError("The events ended.", f"See `hyperhive history {name}`.")

@@ -202,6 +202,15 @@ class InboxCounts(TypedDict):
     dead: int
 
 
+class Spawned(TypedDict):
+    """Who asked for an agent, by which approval, and the commit that it runs."""
+
+    by: str
+    at: float
+    approval: int
+    revision: str
+
+
 class AgentSummary(TypedDict):
     """An agent: what is declared of it, what the operator decided, what it is seen to do.
 
@@ -231,6 +240,7 @@ class AgentSummary(TypedDict):
     context: Context | None
     probe: Probe | None
     bytes: int | None
+    spawned: NotRequired[Spawned]
 
 
 class OperatorInbox(TypedDict):
@@ -257,6 +267,7 @@ class Snapshot(TypedDict):
     at: float
     hive: HiveFacts
     agents: list[AgentSummary]
+    plan: list["Action"]
     messages: list[MessageSummary]
     dead: list[MessageSummary]
     questions: list["Question"]
@@ -373,9 +384,13 @@ class Deployments(TypedDict):
 
 
 class Redeployed(Done):
-    """What was deployed again, as the new commit ``revision``."""
+    """Which commit an agent is restarted with, and what it is ``deployed`` as.
+
+    ``deployed`` is ``None`` while the agent is to come up with it first.
+    """
 
     revision: str
+    deployed: str | None
 
 
 class Visit(Done):

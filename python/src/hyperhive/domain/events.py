@@ -58,6 +58,7 @@ class EventKind(StrEnum):
     TRANSIENT_SET = "transient_set"
     TRANSIENT_CLEARED = "transient_cleared"
     ROLLOUT_CHANGED = "rollout_changed"
+    PLAN_CHANGED = "plan_changed"
     BOX_PROBED = "box_probed"
     TOMBSTONE_ADDED = "tombstone_added"
     TOMBSTONE_REVIVED = "tombstone_revived"

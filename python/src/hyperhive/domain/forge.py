@@ -88,7 +88,8 @@ class NewUser:
     """An account to be made. Its password is random, and nobody is told it.
 
     ``repositories_max`` is how many repositories it may own itself, beside those that it makes in
-    organisations: ``None`` for as many as the forge allows, 0 for none.
+    organisations: ``None`` for as many as the forge allows, 0 for none. ``may_create_orgs`` is
+    whether it may make organisations, where the forge lets anybody.
     """
 
     name: str
@@ -96,6 +97,7 @@ class NewUser:
     full_name: str = ""
     is_admin: bool = False
     repositories_max: int | None = None
+    may_create_orgs: bool = False
 
 
 @dataclass(frozen=True, slots=True)

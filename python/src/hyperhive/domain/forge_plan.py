@@ -21,11 +21,15 @@ KEPT: Final = "Kept by the hive"
 COMMON_ORG: Final = "org-everyone"
 """Where agents work together that are declared for none; too long for an agent's name."""
 
+CONFIGS_ORG: Final = "org-configs"
+"""Where the configurations of spawned agents are shown; nobody's to declare."""
+
 SYSTEM_ACCOUNT: Final = "hyperhive-system"
 """The hive's own account: too long to be an agent's name."""
 ADMINISTRATOR: Final = "hyperhive-administrator"
 """Who makes accounts where the hive has the forge to itself."""
-OUR_ACCOUNTS: Final = frozenset({SYSTEM_ACCOUNT, ADMINISTRATOR})
+OUR_ACCOUNTS: Final = frozenset({SYSTEM_ACCOUNT, ADMINISTRATOR, CONFIGS_ORG})
+"""Names of accounts and organisations that no declaration may use."""
 
 READERS: Final = "docs-readers"
 WRITERS: Final = "docs-writers"
@@ -33,6 +37,7 @@ MEMBERS: Final = "hive-members"
 """The team of those who join an organisation and may create repositories in it."""
 CONTRIBUTORS: Final = "hive-contributors"
 """The team of those who join an organisation and may not."""
+CONFIGS_READERS: Final = "config-readers"
 OUR_TEAMS: Final = frozenset({READERS, WRITERS, MEMBERS, CONTRIBUTORS, OWNERS.lower()})
 """Teams that no declaration may name: the hive says who is in them."""
 

@@ -48,6 +48,12 @@ class Restart:
 Action = Start | Stop | Restart
 
 
+def shown(action: Action) -> dict[str, str]:
+    """Give the shape that the operator sees."""
+    verb = type(action).__name__.lower()
+    return {"action": verb, "agent": action.name, "reason": action.reason}
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
     """How an agent stands whose box does not run and is not to be started now."""

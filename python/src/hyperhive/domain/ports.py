@@ -4,12 +4,13 @@ A port has a real implementation and an embedded one, and one suite of tests hol
 words written here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from hyperhive.domain.agents import AgentState
 from hyperhive.domain.configuration import Revision
 from hyperhive.domain.instances import BoxSpec, Crash, Instance, Recorded
+from hyperhive.domain.plan import Action
 
 
 class Clock(Protocol):
@@ -101,6 +102,10 @@ class Conditions(Protocol):
 
     async def clear_crashes(self, agent: str) -> None:
         """Forget the agent's crashes; it has run well, or the operator starts it anew."""
+        ...
+
+    async def note_plan(self, actions: Sequence[Action]) -> None:
+        """Show what is being done now; a plan that was shown last is ignored."""
         ...
 
 

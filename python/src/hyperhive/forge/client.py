@@ -218,10 +218,12 @@ class ForgeClient:
             "visibility": "limited",
         }
         made = _read(reading.user, await self._api.post("/admin/users", body))
-        more: dict[str, Any] = {"admin": True} if new.is_admin else {}
+        more: dict[str, Any] = {"allow_create_organization": new.may_create_orgs}
+        if new.is_admin:
+            more["admin"] = True
         if new.repositories_max is not None:
             more["max_repo_creation"] = new.repositories_max
-        return _read(reading.user, await self._change(new.name, more)) if more else made
+        return _read(reading.user, await self._change(made.name, more))
 
     async def set_active(self, name: str, *, active: bool) -> None:
         """Let an account log in, or shut it out."""

@@ -45,7 +45,7 @@ from hyperhive.forge.observing import View, look, several
 from hyperhive.forge.wanted import wanted_forge
 from hyperhive.services.agents import Agents
 from hyperhive.services.forge import ForgeDesk
-from hyperhive.store import Store, Writing
+from hyperhive.store import Store, Writing, spawned
 from hyperhive.store import forge as rows
 
 CHECK_SECONDS: Final = 300.0
@@ -200,11 +200,15 @@ class Provisioner:
         return wanted, view, plan_forge(wanted, view.seen)
 
     async def _wanted(self, hive: Hive) -> Wanted:
-        gone, former = await self._store.read(
-            lambda asking: (rows.kept(asking, rows.ACCOUNT), rows.kept(asking, rows.ORGANISATION))
+        gone, former, standing = await self._store.read(
+            lambda asking: (
+                rows.kept(asking, rows.ACCOUNT),
+                rows.kept(asking, rows.ORGANISATION),
+                spawned.standing(asking),
+            )
         )
         hook = self._hook.url if self._hook is not None else None
-        return wanted_forge(hive, gone=gone, former=former, hook=hook)
+        return wanted_forge(hive, gone=gone, former=former, hook=hook, has_spawned=bool(standing))
 
     async def _is_news(self) -> bool:
         return await self._wanted(self._agents.hive) != self._done
@@ -231,11 +235,17 @@ class Provisioner:
         forge = self._forge
         match action:
             case forge_plan.CreateUser(account):
-                own = 0 if account.has_token else None
-                name = account.name
-                await forge.create_user(
-                    NewUser(name, mail_of(name), account.full_name[:100], repositories_max=own)
+                # Who works with a token is an agent or the hive; who has none is the operator.
+                name, is_person = account.name, not account.has_token
+                own = None if is_person else 0
+                new = NewUser(
+                    name,
+                    mail_of(name),
+                    account.full_name[:100],
+                    repositories_max=own,
+                    may_create_orgs=is_person,
                 )
+                await forge.create_user(new)
             case forge_plan.ReadmitUser(name):
                 await forge.set_active(name, active=True)
             case forge_plan.RevokeUser(name):

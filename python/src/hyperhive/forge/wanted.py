@@ -8,6 +8,8 @@ from hyperhive.domain.actors import MANAGER, OPERATOR
 from hyperhive.domain.forge import Access
 from hyperhive.domain.forge_plan import (
     COMMON_ORG,
+    CONFIGS_ORG,
+    CONFIGS_READERS,
     CONTRIBUTORS,
     MEMBERS,
     READERS,
@@ -27,6 +29,7 @@ def wanted_forge(
     gone: Collection[str] = (),
     former: Collection[str] = (),
     hook: str | None = None,
+    has_spawned: bool = False,
 ) -> Wanted:
     """Say what the forge should be; for the rest see `Wanted`."""
     operator = hive.operator.forge_account
@@ -36,7 +39,7 @@ def wanted_forge(
     docs = hive.forge.docs
     return Wanted(
         accounts=accounts,
-        orgs=_orgs(hive, operator),
+        orgs=_orgs(hive, operator, with_configs=has_spawned),
         docs=Docs(docs.org, docs.repository, frozenset({hive.manager_name, operator})),
         gone=frozenset(gone) - accounts.keys(),
         former=frozenset(former),
@@ -44,7 +47,7 @@ def wanted_forge(
     )
 
 
-def _orgs(hive: Hive, operator: str) -> dict[str, Organisation]:
+def _orgs(hive: Hive, operator: str, *, with_configs: bool) -> dict[str, Organisation]:
     teams: defaultdict[str, dict[str, Team]] = defaultdict(dict)
     said = {name: org.description for name, org in hive.forge.orgs.items()}
     for name, org in hive.forge.orgs.items():
@@ -64,6 +67,8 @@ def _orgs(hive: Hive, operator: str) -> dict[str, Organisation]:
     docs_org = hive.forge.docs.org
     teams[docs_org][READERS] = Team(Access.READ, frozenset({*hive.agents, SYSTEM_ACCOUNT}))
     teams[docs_org][WRITERS] = Team(Access.WRITE, frozenset({hive.manager_name}))
+    if with_configs:
+        teams[CONFIGS_ORG][CONFIGS_READERS] = Team(Access.READ, frozenset({hive.manager_name}))
     return {
         name: Organisation(teams[name], frozenset({operator}), said.get(name, ""))
         for name in sorted({*said, *teams})

@@ -65,6 +65,7 @@ class Reconciler:
         self._grace_seconds = grace_seconds
         self._woken = asyncio.Event()
         self._wishes: dict[str, str] = {}
+        self._in_hand: dict[str, Action] = {}
         self._applier = Applier(
             runtime, conditions, clock, when_done=self._woken.set, grace_seconds=grace_seconds
         )
@@ -151,11 +152,14 @@ class Reconciler:
             if isinstance(action, Restart):
                 self._wishes.pop(action.name, None)
         self._applier.begin(actions, view.declared, view.observed)
+        going = {**self._in_hand, **{action.name: action for action in actions}}
+        self._in_hand = {name: going[name] for name in sorted(going) if name in self._applier.busy}
         found = standings(view.declared, view.recorded, view.observed, now=view.now)
         for name, standing in found.items():
             shown = view.recorded.get(name, NOTHING_RECORDED)
             if (shown.state, shown.reason) != (standing.state, standing.reason):
                 await self._conditions.set_state(name, standing.state, standing.reason)
+        await self._conditions.note_plan(tuple(self._in_hand.values()))
 
     def _with_wishes(self, view: View) -> View:
         """Bind each wish for a restart to the incarnation that runs; drop it where none does."""

@@ -1,12 +1,13 @@
 """What is recorded of agents, for the reconciler: states, crashes, holds."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Final
 
 from hyperhive.domain.agents import AgentState
 from hyperhive.domain.instances import Crash, Recorded, Replacement
+from hyperhive.domain.plan import Action, shown
 from hyperhive.services.agents import Agents
 from hyperhive.store import Reading, Row, Store, Writing, lifecycle
 from hyperhive.store import agents as rows
@@ -62,6 +63,13 @@ class RecordedConditions:
     async def clear_crashes(self, agent: str) -> None:
         """Forget the crashes; see `Conditions.clear_crashes`."""
         await self._store.write(lambda work: rows.set_crashes(work, agent, []))
+
+    async def note_plan(self, actions: Sequence[Action]) -> None:
+        """Show what is being done; see `Conditions.note_plan`."""
+        told = [shown(action) for action in actions]
+        if told == await self._store.read(lifecycle.plan):
+            return
+        await self._store.write(lambda work: lifecycle.set_plan(work, told))
 
 
 def recorded(row: Row) -> Recorded:

@@ -64,7 +64,7 @@ class Deploying:
         self._told: set[int] = set()
         self._one_at_a_time: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         """Held while a change of an agent is tried: nobody puts back what is there meanwhile."""
-        self._again: set[asyncio.Task[None]] = set()
+        self._again: set[asyncio.Task[str | None]] = set()
 
     async def run(self) -> None:
         """Put back what an earlier process left on trial, and tag what is denied, for ever."""
@@ -152,7 +152,7 @@ class Deploying:
                 said = str(error) if isinstance(error, HiveError) else _UNEXPECTED
                 await self._kept.tag(name, Tag.FAILED.of(approved.id), commit, said)
                 raise
-            await self._store.write(lambda work: self._set(work, name, settings, revision))
+            await self._store.write(lambda work: self._done(work, name, settings, revision))
         return {"agent": name, "revision": revision, "ready": True if trial.before else None}
 
     async def settle(self, approved: Approved) -> Mapping[str, Any] | None:
@@ -160,6 +160,9 @@ class Deploying:
         name, commit = str(approved.agent), str(approved.payload["commit"])
         async with self._one_at_a_time[name]:
             revision = await self._kept.deployed(name, approved.id)
+            if revision is not None and not await self._is_same(name, revision, commit):
+                # Numbers begin anew with a backup that was restored; its tags are of another time.
+                revision = None
             await self._put_back(name)
         if revision is None:
             said = "The hive stopped before it was deployed."
@@ -222,9 +225,14 @@ class Deploying:
         self._again.add(finishing)
         finishing.add_done_callback(self._again.discard)
         finishing.add_done_callback(lambda _: lock.release())
-        if not trial.before:
-            await finishing
-        return {"agent": name, "did": "redeploy", "revision": found, "seq": trial.seq}
+        deployed = None if trial.before else await finishing
+        return {
+            "agent": name,
+            "did": "redeploy",
+            "revision": found,
+            "deployed": deployed,
+            "seq": trial.seq,
+        }
 
     async def history(self, name: str) -> dict[str, Any]:
         """List what was deployed to an agent, newest first."""
@@ -286,6 +294,7 @@ class Deploying:
         reason = f"an earlier configuration is deployed again ({found[:12]})"
 
         def job(work: Writing) -> Trial:
+            alerts.clear_alert(work, _key(name))
             subject, detail = f"agent:{name}", {"revision": found}
             audit.add(
                 work, actor=operator.name, via=via, verb="redeploy", subject=subject, detail=detail
@@ -298,27 +307,25 @@ class Deploying:
 
     async def _finish_again(
         self, name: str, settings: SpawnedAgent, revision: str, trial: Trial
-    ) -> None:
+    ) -> str | None:
         """Deploy what was deployed once if the agent comes up with it; otherwise alert."""
-        key = f"deploy:{name}"
         try:
             await self._require_up(name, trial)
             subject = f"Deploy {revision[:12]} to {name} again"
             new = await self._kept.deploy(name, revision, None, subject)
             await self._systems.build(name, new)
-
-            def done(work: Writing) -> None:
-                self._set(work, name, settings, new)
-                alerts.clear_alert(work, key)
-
-            await self._store.write(done)
+            await self._store.write(lambda work: self._done(work, name, settings, new))
         except Exception as error:  # noqa: BLE001 - whoever asked has been answered
             _log.warning("%s was not deployed to %s again: %s", revision, name, error)
-            await self._put_back(name)
             text = f"{revision[:12]} is not deployed to {name} again: {error}"
-            await self._store.write(
-                lambda work: alerts.raise_alert(work, key, text, severity="error")
-            )
+
+            def tell(work: Writing) -> None:
+                alerts.raise_alert(work, _key(name), text, severity="error", agent=name)
+
+            await self._store.write(tell)
+            await self._put_back(name)
+            return None
+        return new
 
     async def _require_up(self, name: str, trial: Trial) -> None:
         failure = (await self._trials.failures(trial)).get(name)
@@ -345,11 +352,23 @@ class Deploying:
         )
         return True
 
+    async def _is_same(self, name: str, one: str, other: str) -> bool:
+        return await self._kept.tree(name, one) == await self._kept.tree(name, other)
+
+    def _done(self, work: Writing, name: str, settings: SpawnedAgent, revision: str) -> None:
+        """Record what is deployed now."""
+        self._set(work, name, settings, revision)
+        alerts.clear_alert(work, _key(name))
+
     def _set(self, work: Writing, name: str, settings: SpawnedAgent, revision: str) -> None:
         """Record what is in place; the reconciler makes the box that it asks for."""
         text = settings.model_dump_json(exclude_unset=True)
         spawned.change(work, name, settings_json=text, revision=revision)
         self._agents.take(work, self._agents.declared)
+
+
+def _key(name: str) -> str:
+    return f"deploy:{name}"
 
 
 def _said_no(asking: Asking) -> list[Row]:

@@ -7,6 +7,7 @@ Boxes of the kinds process and bubblewrap run the host's own programs, and a dec
 follows the host's configuration: where there are only such, the port refuses with that reason.
 """
 
+import asyncio
 from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any, Final
@@ -44,12 +45,16 @@ class UpdatingInputs:
         self._inputs = inputs
         self._trials = trials
         self._systems = systems
+        self._looking = asyncio.Lock()
 
     async def request(self, actor: Actor, *, key: str | None = None) -> dict[str, Any]:
         """Ask for the newest inputs; the approval shows what each of them changes to."""
         require_authority(self._agents, actor, "ask for newer inputs")
-        old = await self._inputs.lock()
-        new = await self._inputs.newer()
+        if self._looking.locked():
+            raise ConflictError("Somebody looks for newer inputs now.", "Wait for what they find.")
+        async with self._looking:
+            old = await self._inputs.lock()
+            new = await self._inputs.newer()
         told = list(changes(old, new))
         if not told:
             raise ConflictError("The inputs of spawned agents are the newest already.")

@@ -91,6 +91,7 @@ class Snapshots:
                 )
                 for row in agent_rows.all_present(asking)
             ],
+            "plan": lifecycle.plan(asking),
             "messages": [messages.summary(row) for row in reversed(latest)],
             "dead": [messages.summary(row) for row in reversed(dead)],
             "approvals": approvals.in_sight(asking),

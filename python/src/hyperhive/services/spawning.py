@@ -205,6 +205,8 @@ class Spawning:
             f"configuration is the git repository $HYPERHIVE_AGENTS/{name}/config: change it, "
             "commit, and ask with request_apply_commit."
         )
+        if self.awaits_hello and self._agents.state_of(name) not in CONNECTED:
+            body += f" {name} has not said hello yet: get_logs shows why."
         messages.add(work, Draft(THE_SYSTEM, manager, body))
 
     async def destroy(self, operator: Actor, name: str, *, via: str) -> dict[str, Any]:

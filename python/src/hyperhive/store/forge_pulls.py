@@ -34,6 +34,11 @@ def open_from(asking: Asking, repository: int, branch: str) -> Sequence[Row]:
     return asking.execute(select(tables.pull).where(*which)).all()
 
 
+def every_open(asking: Asking) -> Sequence[Row]:
+    """Give the open pull requests of all repositories."""
+    return asking.execute(select(tables.pull).where(_p.state == PullState.OPEN.value)).all()
+
+
 def add(work: Writing, repository: int, **values: Any) -> int:
     """Open a pull request and give its number, which is one more than the last."""
     last = select(func.max(_p.number)).where(_p.repository == repository)

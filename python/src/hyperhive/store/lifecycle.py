@@ -22,6 +22,7 @@ from hyperhive.store.transaction import Asking, Row, Writing, dumps
 HIVE_PAUSES: Final = "pauses"
 ROLLOUT: Final = "rollout"
 MEASURED: Final = "bytes"
+PLAN: Final = "plan"
 
 _a = tables.agent.c
 _m = tables.meta.c
@@ -202,6 +203,18 @@ def set_rollout(work: Writing, record: Mapping[str, Any] | None) -> int:
     keep(work, ROLLOUT, dumps(dict(record)) if record is not None else None)
     work.wake(bus.LIFECYCLE)
     return work.record(EventKind.ROLLOUT_CHANGED, SYSTEM, {"rollout": record})
+
+
+def plan(asking: Asking) -> list[dict[str, str]]:
+    """Give what the reconciler does now, as it was told last."""
+    found: list[dict[str, str]] = json.loads(kept(asking, PLAN) or "[]")
+    return found
+
+
+def set_plan(work: Writing, actions: Sequence[Mapping[str, str]]) -> int:
+    """Store what the reconciler does, and tell of it; return the ``seq``."""
+    keep(work, PLAN, dumps(actions) if actions else None)
+    return work.record(EventKind.PLAN_CHANGED, SYSTEM, {"plan": list(actions)})
 
 
 def _wake_all(work: Writing, names: Iterable[str]) -> None:

@@ -9,7 +9,7 @@ from hyperhive.domain.errors import ConflictError, ForbiddenError, InvalidError,
 from hyperhive.domain.forge import OWNERS, Scope
 from hyperhive.forge.embedded import permissions, shapes
 from hyperhive.forge.embedded.permissions import hashed
-from hyperhive.forge.embedded.requests import Answer, Ask, paged
+from hyperhive.forge.embedded.requests import Answer, Ask, number_of, paged
 from hyperhive.store import Reading, Row, Store, Writing
 from hyperhive.store import forge_accounts as rows
 from hyperhive.store.transaction import Asking
@@ -211,7 +211,7 @@ class Accounts:
 
     async def team(self, ask: Ask, number: str) -> Answer:
         """Show a team."""
-        which = _number(number)
+        which = number_of("team", number)
         found = await self._store.read(
             lambda read: permissions.team(read, ask.who, which, owner=False)
         )
@@ -219,7 +219,7 @@ class Accounts:
 
     async def change_team(self, ask: Ask, number: str) -> Answer:
         """Change a team."""
-        which, values = _number(number), _team_values(ask, {})
+        which, values = number_of("team", number), _team_values(ask, {})
         if "name" in ask.given:
             values |= {"name": ask.name("name"), "key": ask.name("name").lower()}
 
@@ -237,7 +237,7 @@ class Accounts:
 
     async def delete_team(self, ask: Ask, number: str) -> Answer:
         """Remove a team."""
-        which = _number(number)
+        which = number_of("team", number)
 
         def job(work: Writing) -> None:
             row, _ = permissions.team(work, ask.who, which, owner=True)
@@ -250,7 +250,7 @@ class Accounts:
 
     async def members(self, ask: Ask, number: str) -> Answer:
         """List a team's members."""
-        which = _number(number)
+        which = number_of("team", number)
 
         def job(read: Reading) -> Any:
             row, _ = permissions.team(read, ask.who, which, owner=False)
@@ -261,7 +261,7 @@ class Accounts:
 
     async def add_member(self, ask: Ask, number: str, name: str) -> Answer:
         """Put a user into a team."""
-        which = _number(number)
+        which = number_of("team", number)
 
         def job(work: Writing) -> None:
             row, _ = permissions.team(work, ask.who, which, owner=True)
@@ -272,7 +272,7 @@ class Accounts:
 
     async def remove_member(self, ask: Ask, number: str, name: str) -> Answer:
         """Take a user out of a team; the last owner stays."""
-        which = _number(number)
+        which = number_of("team", number)
 
         def job(work: Writing) -> None:
             row, _ = permissions.team(work, ask.who, which, owner=True)
@@ -361,9 +361,3 @@ def _team_values(ask: Ask, values: dict[str, Any]) -> dict[str, Any]:
     if ask.given.get("includes_all_repositories") is False:
         raise InvalidError("A team here has all repositories of its organisation.")
     return values
-
-
-def _number(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) < 18):
-        raise NotFoundError("team", text)
-    return int(text)

@@ -132,7 +132,9 @@ class Git:
         return self.root / f"{repository}.git"
 
     async def sweep(self, present: frozenset[int]) -> None:
-        """Remove what no repository belongs to: the rest of one that was removed, or half made."""
+        """Remove what no repository belongs to: the rest of one that was removed, or half made; and
+        what a push has left that was killed.
+        """
 
         def act() -> None:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -140,6 +142,8 @@ class Git:
                 name = place.name.removesuffix(".git")
                 if not (name.isdecimal() and int(name) in present):
                     shutil.rmtree(place, ignore_errors=True)
+                for left in place.glob("objects/tmp_objdir-*"):
+                    shutil.rmtree(left, ignore_errors=True)
 
         await asyncio.to_thread(act)
 

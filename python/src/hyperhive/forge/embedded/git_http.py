@@ -179,6 +179,8 @@ async def _commands(body: AsyncIterator[bytes]) -> tuple[bytes, list[Command], s
         line, _, said = line.partition("\0")
         capabilities |= set(said.split())
         words = line.strip("\n").split(" ", 2)
+        if not commands and words[0] == "shallow":
+            continue  # where the clone's history is cut off: git looks at it itself
         if len(words) != 3 or any(len(word) != 40 for word in words[:2]):
             raise InvalidError("A push here only moves refs.")
         commands.append(Command(*words))

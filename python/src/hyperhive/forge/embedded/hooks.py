@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from hyperhive.domain.errors import InvalidError, NotFoundError
 from hyperhive.forge.embedded import permissions, shapes
-from hyperhive.forge.embedded.requests import Answer, Ask, paged
+from hyperhive.forge.embedded.requests import Answer, Ask, number_of, paged
 from hyperhive.store import Reading, Row, Store, Writing
 from hyperhive.store import forge_repositories as rows
 from hyperhive.store.transaction import dumps
@@ -66,7 +66,7 @@ class Hooks:
 
     async def change(self, ask: Ask, name: str, number: str) -> Answer:
         """Change a webhook."""
-        which = int(number)
+        which = number_of("webhook", number)
         values: dict[str, Any] = {}
         if "config" in ask.given:
             values["url"], values["secret"] = _target(ask)
@@ -85,7 +85,7 @@ class Hooks:
 
     async def remove(self, ask: Ask, name: str, number: str) -> Answer:
         """Remove a webhook."""
-        which = int(number)
+        which = number_of("webhook", number)
 
         def job(work: Writing) -> None:
             held = permissions.org(work, ask.who, name, owner=True)

@@ -1,5 +1,6 @@
 """The embedded forge's API of pull requests: opened, looked at, spoken of, merged, closed."""
 
+from functools import partial
 from typing import Any, Final
 
 from hyperhive.domain.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
@@ -9,7 +10,7 @@ from hyperhive.forge.embedded.git import Git
 from hyperhive.forge.embedded.hooks import Hooks
 from hyperhive.forge.embedded.permissions import READ, WRITE, Seen
 from hyperhive.forge.embedded.repositories import Repositories, authorship
-from hyperhive.forge.embedded.requests import Answer, Ask, paged
+from hyperhive.forge.embedded.requests import Answer, Ask, number_of, paged
 from hyperhive.store import Row, Store, Writing, forge_accounts, forge_repositories
 from hyperhive.store import forge_pulls as rows
 
@@ -247,6 +248,22 @@ class Pulls:
         await self.tell(ask.who, seen, row, "created", more, kind=kind, event="issue_comment")
         return Answer(shown, 201)
 
+    async def settle(self) -> None:
+        """Bring the open ones up to date with git, which is ahead of them after a crash."""
+        for row in await self._store.read(rows.every_open):
+            base = await self._git.branch(row.repository, row.base)
+            head = await self._git.branch(row.repository, row.head)
+            if base is None or head is None:
+                continue
+            values: dict[str, Any] = {} if head == row.head_commit else {"head_commit": head}
+            merging = await self._git.merging(row.repository, base, head)
+            if merging.up_to_date and base != row.base_commit:
+                at = self._store.clock()
+                values |= {"state": PullState.MERGED.value, "merge_commit": base, "closed_at": at}
+            if values:
+                await self._git.keep(row.repository, row.number, head)
+                await self._store.write(partial(rows.change, pull=row.id, values=values))
+
     async def pushed(self, who: Row, seen: Seen, ref: str, old: str, new: str) -> None:
         """Take note of a branch that moved: its pull requests follow, webhooks are told."""
         branch, here = ref.removeprefix("refs/heads/"), seen.repository.id
@@ -324,7 +341,7 @@ class Pulls:
 
     async def _find(self, ask: Ask, owner: str, name: str, number: str) -> tuple[Seen, Row]:
         seen = await self._repositories.see(ask, owner, name)
-        which = int(number) if number.isdecimal() and len(number) < 18 else -1
+        which = number_of("pull request", number)
         row = await self._store.read(lambda read: rows.find(read, seen.repository.id, which))
         if row is None:
             raise NotFoundError("pull request", number)

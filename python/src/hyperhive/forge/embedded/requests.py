@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import parse_qs, quote, unquote
 
-from hyperhive.domain.errors import InvalidError, TooLargeError
+from hyperhive.domain.errors import InvalidError, NotFoundError, TooLargeError
 from hyperhive.store import Row
 
 BODY_MAX: Final = 1 << 20
@@ -122,7 +122,25 @@ def body_of(raw: bytes) -> Mapping[str, Any]:
         raise InvalidError("The body is not JSON.") from error
     if not isinstance(value, dict):
         raise InvalidError("The body is not an object.")
+    if not _is_text(value):
+        raise InvalidError("The body holds half a character.")
     return value
+
+
+def number_of(what: str, text: str) -> int:
+    """Read the number of something from an address; no other text names one."""
+    if not (text.isascii() and text.isdecimal() and len(text) < 18):
+        raise NotFoundError(what, text[:60])
+    return int(text)
+
+
+def _is_text(value: Any) -> bool:
+    """Say whether all that JSON holds can be written: it can escape half of a surrogate pair."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except (UnicodeEncodeError, RecursionError):
+        return False
+    return True
 
 
 def parts_of(path: str) -> list[str] | None:

@@ -64,11 +64,17 @@ class EmbeddedForge:
             for method, path, scope, act in self._table()
         ]
 
+    @property
+    def offered(self) -> list[tuple[str, str]]:
+        """Give the methods and paths of the API that it answers; ``{}`` is any part of a path."""
+        return [(method, path) for method, path, _, _ in self._table()]
+
     async def begin(self, url: str) -> None:
         """Say where it is served, and clear away what a crash may have left half made."""
         self._pulls.url = url.rstrip("/")
         present = await self._store.read(forge_repositories.numbers)
         await self._git.sweep(present)
+        await self._pulls.settle()
 
     async def grant_admin(self, name: str, email: str) -> str:
         """Give a new token of an administrator of that name, made if need be; the old is void."""

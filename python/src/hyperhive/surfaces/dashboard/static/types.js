@@ -165,6 +165,11 @@
  * @property {number} updated_at
  * @property {number | null} closed_at
  *
+ * @typedef {object} PlannedAction What is being done to an agent, and why.
+ * @property {string} action
+ * @property {string} agent
+ * @property {string} reason
+ *
  * @typedef {object} Repository On the forge, as it was when the hive last looked.
  * @property {string} name with its organisation
  * @property {string} description
@@ -209,6 +214,7 @@
  * @property {number} at
  * @property {Hive} hive
  * @property {Agent[]} agents
+ * @property {PlannedAction[]} plan
  * @property {Message[]} messages oldest first
  * @property {Message[]} dead
  * @property {{unread: number}} operator
@@ -238,6 +244,7 @@
  * @property {string} epoch
  * @property {Hive & {stopping: boolean}} hive
  * @property {ReadonlyMap<string, Agent>} agents
+ * @property {readonly PlannedAction[]} plan
  * @property {MessagesState} messages
  * @property {{unread: number}} operator
  * @property {ReadonlyMap<string, Alert>} alerts

@@ -5,6 +5,7 @@ import { showAlerts } from "../view/alerts.js";
 import { Compose } from "../view/compose.js";
 import { showDead } from "../view/dead.js";
 import { Flow } from "../view/flow.js";
+import { showPlan } from "../view/plan.js";
 import { showTombstones } from "../view/tombstones.js";
 import { showWhole } from "../view/whole.js";
 
@@ -18,6 +19,7 @@ export function openHivePage(store) {
   const reply = (message) => compose.replyTo(message);
   showAlerts(store);
   showWhole(store);
+  showPlan(store);
   showAgents(store);
   showTombstones(store);
   showDead(store, reply);

@@ -123,8 +123,11 @@ export function openRemindersPage(store) {
     due = true;
     requestAnimationFrame(draw);
   });
+  /** @type {unknown} */
+  let shown = null;
   store.show((now) => {
-    agents.show(new Map(["", ...[...now.agents.keys()].sort()].map((name) => [name, name])));
+    if (now.agents !== shown) agents.show(new Map(["", ...[...now.agents.keys()].sort()].map((name) => [name, name])));
+    shown = now.agents;
     const { pending, failed } = total(now.reminders);
     const what = `${counted(pending, "reminder")} to come, ${failed.toLocaleString("en")} failed`;
     if (counts.textContent !== what) counts.textContent = what;

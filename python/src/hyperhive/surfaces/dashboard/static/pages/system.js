@@ -107,17 +107,24 @@ export function openSystemPage(store) {
     });
   }
 
-  store.show(({ agents }) => {
+  /** @type {unknown} */
+  let shown = null;
+  const drawQueues = () => {
+    const { agents } = store.state;
+    if (element.hidden || agents === shown) return;
+    shown = agents;
     const waiting = [...agents.values()].map(({ name, inbox }) => {
       const value = inbox.queued + inbox.leased + inbox.dead;
       return { label: name, value, text: `${inbox.queued} queued, ${inbox.leased} leased, ${inbox.dead} dead` };
     });
     queues.show(waiting.sort((a, b) => b.value - a.value || (a.label < b.label ? -1 : 1)));
-  });
+  };
+  store.show(drawQueues);
   return {
     element,
     enter() {
       load();
+      drawQueues();
       return "System";
     },
   };
@@ -194,7 +201,7 @@ function bars(label) {
       update: ({ value, most, text: told }) => {
         bar.max = Math.max(1, most);
         bar.value = value;
-        text.textContent = told;
+        if (text.textContent !== told) text.textContent = told;
       },
     };
   });

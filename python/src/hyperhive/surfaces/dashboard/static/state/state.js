@@ -12,6 +12,7 @@ import * as forge from "./forge.js";
 import * as hive from "./hive.js";
 import * as messages from "./messages.js";
 import * as operator from "./operator.js";
+import * as plan from "./plan.js";
 import * as questions from "./questions.js";
 import * as reminders from "./reminders.js";
 import * as tombstones from "./tombstones.js";
@@ -28,6 +29,7 @@ export function fromSnapshot(snapshot) {
     epoch: snapshot.epoch,
     hive: hive.fromSnapshot(snapshot),
     agents: agents.fromSnapshot(snapshot),
+    plan: plan.fromSnapshot(snapshot),
     messages: messages.fromSnapshot(snapshot),
     operator: operator.fromSnapshot(snapshot),
     alerts: alerts.fromSnapshot(snapshot),
@@ -51,6 +53,7 @@ export function apply(state, event) {
     epoch: state.epoch,
     hive: hive.apply(state.hive, event),
     agents: agents.apply(state.agents, event, state.messages),
+    plan: plan.apply(state.plan, event),
     messages: messages.apply(state.messages, event),
     operator: operator.apply(state.operator, event),
     alerts: alerts.apply(state.alerts, event),

@@ -3,11 +3,11 @@
  */
 
 import { h } from "./elements.js";
+import { hueOf } from "./words.js";
 
 const SPACE = "http://www.w3.org/2000/svg";
 const WIDTH = 480;
 const HEIGHT = 96;
-const HUES = 8;
 
 /**
  * @param {string} tag
@@ -39,22 +39,19 @@ export function figure(title, series, { since, step, show }) {
   const picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": `${title}: ${told}`, preserveAspectRatio: "none" });
   const width = WIDTH / Math.max(1, spans);
   const heights = new Array(spans).fill(0);
-  [...series.values()].forEach((values, index) => {
+  series.forEach((values, name) => {
     values.forEach((value, span) => {
       if (!(value > 0)) return;
       const height = (value / most) * (HEIGHT - 2);
       heights[span] += height;
-      picture.append(svg("rect", { x: span * width + 0.5, y: HEIGHT - heights[span], width: Math.max(1, width - 1), height, class: `bar bar-${index % HUES}` }));
+      picture.append(svg("rect", { x: span * width + 0.5, y: HEIGHT - heights[span], width: Math.max(1, width - 1), height, class: `bar bar-${hueOf(name)}` }));
     });
   });
   picture.append(svg("line", { x1: 0, x2: WIDTH, y1: HEIGHT - 0.5, y2: HEIGHT - 0.5, class: "axis" }));
-  const names = [...series].map(([name, values], index) => {
+  const rows = [...series].map(([name, values]) => {
     const sum = values.reduce((all, value) => all + value, 0);
-    return { name, index, sum };
+    return h("tr", {}, h("th", { scope: "row" }, h("span", { class: `swatch bar-${hueOf(name)}`, "aria-hidden": "true" }), name), h("td", {}, show(sum)));
   });
-  const rows = names.map(({ name, sum, index }) =>
-    h("tr", {}, h("th", { scope: "row" }, h("span", { class: `swatch bar-${index % HUES}`, "aria-hidden": "true" }), name), h("td", {}, show(sum))),
-  );
   return h(
     "figure",
     { class: "figure" },

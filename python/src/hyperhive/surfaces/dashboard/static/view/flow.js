@@ -16,6 +16,8 @@ import { MessageItem } from "./message.js";
 /** Pixels from the end that still count as the end. */
 const END_SLACK = 32;
 const PAGE_SIZE = 100;
+/** What comes sooner after the last is a flow and no news: to light each row up would repaint all of them all the time. */
+const GLANCE_MS = 1_200;
 /** Pages that are looked through for an unread message before giving up. */
 const SEARCH_PAGES = 20;
 
@@ -32,6 +34,8 @@ export class Flow {
   #seen = 0;
   /** The newest message on the page; the first ones are none that came. */
   #newest = Infinity;
+  /** When the last one came. */
+  #came = -Infinity;
   /** @type {ReadonlyMap<number, Message> | null} */
   #shown = null;
   /** @type {number | null} */
@@ -94,7 +98,9 @@ export class Flow {
     const item = new MessageItem(message, options);
     item.button.tabIndex = -1;
     // Only what comes while somebody looks is worth a glance: not the first rows, not older pages.
-    item.element.classList.toggle("is-new", message.id > this.#newest);
+    const came = message.id > this.#newest;
+    item.element.classList.toggle("is-new", came && performance.now() - this.#came > GLANCE_MS);
+    if (came) this.#came = performance.now();
     return item;
   }
 

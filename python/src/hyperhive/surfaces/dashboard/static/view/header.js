@@ -45,10 +45,10 @@ export class Header {
       const decisions = decisionsOf(state);
       badge(toDecide, decisions, "to decide");
       badge(failed, total(state.reminders).failed, "failed");
-      this.#name.textContent = hive.name;
-      this.#version.textContent = hive.version;
+      say(this.#name, hive.name);
+      say(this.#version, hive.version);
       renewed.hidden = hive.version === loaded;
-      this.#unread.textContent = unreadText(operator.unread);
+      say(this.#unread, unreadText(operator.unread));
       this.#unread.disabled = operator.unread === 0;
       this.#waiting = operator.unread + decisions;
       this.#hive = hive.name;
@@ -81,7 +81,8 @@ export class Header {
   #draw() {
     const text = this.#stopping ? "hive is stopping" : WORDS[this.#state];
     if (this.#connection.textContent !== text) this.#connection.textContent = text;
-    this.#connection.className = `connection is-${this.#state}`;
+    const look = `connection is-${this.#state}`;
+    if (this.#connection.className !== look) this.#connection.className = look;
     const stale = this.#state === "stale";
     this.#notice.hidden = !stale;
     if (stale) {
@@ -114,5 +115,6 @@ export function decisionsOf({ approvals, questions }) {
  */
 function badge(element, count, noun) {
   say(element, count > 0 ? count.toLocaleString("en") : null);
-  element.title = `${count.toLocaleString("en")} ${noun}`;
+  const title = `${count.toLocaleString("en")} ${noun}`;
+  if (element.title !== title) element.title = title;
 }

@@ -1,6 +1,6 @@
 /** What the forge holds: repositories as the hive last saw them, and the accounts that it keeps there. */
 
-import { get, Refusal } from "../wire/api.js";
+import { get, post, Refusal } from "../wire/api.js";
 import { actionButton, ask } from "./actions.js";
 import { h, KeyedList, say } from "./elements.js";
 import { showSince } from "./times.js";
@@ -73,9 +73,21 @@ export function accountsPanel(store) {
       run: () => ask(store, `/api/forge/accounts/${encodeURIComponent(name)}/rotate`),
     });
     const shown = store.state.agents.has(name) ? agentLink(name) : nameTag(name);
-    return { element: h("li", { class: "thread", "data-account": name }, shown, h("span", { class: "text" }), rotate.element), update: () => {} };
+    return { element: h("li", { class: "thread", "data-account": name }, shown, rotate.element), update: () => {} };
   });
-  const element = h("section", { class: "panel", "aria-labelledby": "accounts-title", hidden: true }, h("h2", { id: "accounts-title" }, "Accounts"), trouble, rows);
+  const given = h("p", { class: "done", role: "status", hidden: true });
+  const password = actionButton({
+    label: "New password for you",
+    confirm: "Make it anew",
+    again: true,
+    warning: () => "The password with which you log in to the forge's own pages is void at once; the new one is shown here, once.",
+    run: async () => {
+      const { account, password: secret } = await post("/api/forge/password");
+      given.replaceChildren("Log in as ", h("b", {}, account), " with ", h("code", { tabindex: "0" }, secret), ". It is kept nowhere.");
+      given.hidden = false;
+    },
+  });
+  const element = h("section", { class: "panel", "aria-labelledby": "accounts-title", hidden: true }, h("h2", { id: "accounts-title" }, "Accounts"), trouble, rows, password.element, given);
   return {
     element,
     async load() {

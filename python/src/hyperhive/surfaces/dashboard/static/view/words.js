@@ -89,11 +89,19 @@ export function agentLink(name) {
  */
 export function showName(element, name) {
   if (element.textContent === name && name) return;
-  let hash = 0;
-  for (const character of name) hash = (hash * 31 + (character.codePointAt(0) ?? 0)) >>> 0;
-  const hue = ["operator", "system", "reminder"].includes(name) ? name : String(hash % HUES);
+  const hue = ["operator", "system", "reminder"].includes(name) ? name : hueOf(name);
   element.className = `name hue-${hue}`;
   element.textContent = name;
+}
+
+/**
+ * @param {string} name
+ * @returns {number} which of the colours is always its own
+ */
+export function hueOf(name) {
+  let hash = 0;
+  for (const character of name) hash = (hash * 31 + (character.codePointAt(0) ?? 0)) >>> 0;
+  return hash % HUES;
 }
 
 /**
