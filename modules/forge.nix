@@ -198,7 +198,6 @@ in
         requires = [ "forgejo.service" ];
         partOf = [ "forgejo.service" ];
         after = [ "forgejo.service" ];
-        before = [ "hyperhive.service" ];
         path = [
           pkgs.coreutils
           pkgs.curl

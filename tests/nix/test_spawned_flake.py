@@ -27,10 +27,10 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("nix") is None, reason="there is no nix on PATH"),
 ]
 
-SYSTEM: Final = """
-  /bin/mkdir $out
+SYSTEM: Final = f"""
+  {shutil.which("mkdir")} $out
   echo "$packages" >$out/packages
-  /bin/cp -r $configuration $out/agent
+  {shutil.which("cp")} -r $configuration $out/agent
 """
 
 

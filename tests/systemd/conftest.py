@@ -31,7 +31,9 @@ def evaluated(_can_boot: None, nixos_eval: Evaluator) -> Evaluated:
 @pytest.fixture(scope="session")
 def host(evaluated: Evaluated) -> Iterator[Host]:
     with booted(lambda root, debian: furnish(root, debian, evaluated)) as machine:
-        yield Host(machine)
+        found = Host(machine)
+        found.await_server()
+        yield found
 
 
 @pytest.fixture(scope="session")

@@ -128,15 +128,23 @@ class Host:
 
         await_that(is_acked, f"message {message} is acked", START_SECONDS)
 
-    def await_answer(self, name: str) -> None:
-        """Wait until the hive answers, and have an agent take a message."""
+    def await_server(self) -> None:
+        """Wait until the hive answers; where it does not, what its unit said is the reason."""
 
         def answers() -> bool:
             with contextlib.suppress(HiveError):
                 return bool(self.state())
             return False
 
-        await_that(answers, "the server answers", START_SECONDS)
+        try:
+            await_that(answers, "the server answers", START_SECONDS)
+        except AssertionError as error:
+            said = self.machine.run("journalctl", "--unit=hyperhive", "--output=cat")
+            raise AssertionError(f"{error}\n{said[-3000:]}") from None
+
+    def await_answer(self, name: str) -> None:
+        """Wait until the hive answers, and have an agent take a message."""
+        self.await_server()
         with self.client() as client:
             sent = client.send(name, "Are you there?")["id"]
         self.await_acked(sent)

@@ -93,6 +93,9 @@ def test_its_administrators_token_is_made_at_run_time_and_read_by_the_hive_alone
     assert (service["User"], service["UMask"]) == ("forgejo", "0027")
     assert {"/var/lib/forgejo", "/var/lib/hyperhive-forge"} == set(service.every("ReadWritePaths"))
     assert "forgejo.service" in unit.section("Unit")["PartOf"]
+    # A forge that does not come up holds no agent up.
+    assert "Before" not in unit.section("Unit")
+    assert "forgejo" not in ours.unit(SERVER).section("Unit")["After"]
     assert "LoadCredential" not in ours.unit(SERVER).section("Service")
 
 

@@ -98,11 +98,11 @@ def _programs(hive: "Hive | None") -> Iterator[Check]:
     if bwrap is not None:
         yield checks.boxes_check(machine.boxes_fault(), is_needed=in_boxes)
     for name, purpose, is_used in (
-        ("git", "the forge", False),
+        ("git", "the embedded forge", hive is not None and str(hive.forge.kind) == "embedded"),
         ("node", "the drivers claude and codex", bool(drivers & set(_CLIENTS))),
     ):
         path = machine.program_path(name)
-        remedy = f"install {'Node.js' if name == 'node' else name}."
+        remedy = f"install {'Node.js' if name == 'node' else 'git 2.38 or later'}."
         yield checks.program_check(Program(name, path, purpose, needed(is_used), remedy))
     for kind, remedy in _CLIENTS.items():
         users = [agent for agent in agents if str(agent.driver.kind) == kind]

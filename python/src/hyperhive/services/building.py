@@ -52,13 +52,13 @@ class Building:
                 continue
             try:
                 await self._systems.build(name, commit)
-            except HiveError as error:
+            except (HiveError, OSError) as error:
                 self._failed.add((name, commit))
                 await self._tell(name, error)
             else:
                 await self._store.write(partial(_done, name=name))
 
-    async def _tell(self, name: str, error: HiveError) -> None:
+    async def _tell(self, name: str, error: Exception) -> None:
         _log.warning("the system of %s is not built: %s", name, error)
         text = f"{name} goes on with the system that it has, because the new one fails: {error}"
 
