@@ -118,6 +118,18 @@ def test_a_question_is_answered_in_the_agents_stead(alice: Page, hive: FakeHive)
     assert hive.model.questions[ident]["answer"] == "this one"
 
 
+def test_the_page_of_an_agent_that_is_yet_to_come_fills_when_it_does(
+    live: Page, hive: FakeHive
+) -> None:
+    live.goto(f"{hive.url}/#/agent/carol")
+    expect(live.locator("#agent")).to_contain_text("There is no agent “carol”.")
+
+    hive.model.add_agent("carol", declared=False)
+
+    expect(live.locator("#agent .agent-name")).to_have_text("carol")
+    expect(live.locator("#agent .filter").first).to_be_visible()
+
+
 @promise("G5")
 def test_what_hangs_on_an_agent_is_listed_once_and_follows_events(
     alice: Page, hive: FakeHive

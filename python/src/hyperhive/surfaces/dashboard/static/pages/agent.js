@@ -45,6 +45,12 @@ export function openAgentPage(store, write, reply) {
 
   const look = () => view?.look(isHere && !document.hidden);
   document.addEventListener("visibilitychange", look);
+  store.show(({ agents }) => {
+    // An address may be of one that is only just coming.
+    if (!isHere || view || !agents.has(shown)) return;
+    show(shown);
+    look();
+  });
   store.heedRenewal(() => {
     show(shown);
     look();
