@@ -384,8 +384,9 @@ class Follower:
         self._thread = threading.Thread(target=self._follow, daemon=True)
 
     def start(self) -> None:
-        """Begin to follow; a server must be there."""
+        """Begin to follow; a server must be there until this returns."""
         self._thread.start()
+        until(lambda: self.reached(1), "the stream has begun")
 
     def reached(self, seq: int) -> bool:
         """Whether it has seen the event at ``seq``."""
