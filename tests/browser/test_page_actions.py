@@ -1,6 +1,6 @@
 """What the operator can have done to the hive as a whole: each act once, where it is clicked."""
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import FAILED_REQUEST, Watch
 from tests.browser.fake_hive import FakeHive
@@ -103,9 +103,9 @@ def test_who_logs_out_is_led_to_the_login(live: Page, hive: FakeHive) -> None:
 def test_the_forge_shows_its_repositories_and_makes_a_token_anew(
     live: Page, hive: FakeHive
 ) -> None:
-    hive.model.set_forge()
     live.goto(f"{hive.url}/#/forge")
-    expect(live.locator(".repositories li")).to_have_count(0)
+    expect(live.locator("#forge")).to_contain_text("This hive has no forge.")
+    hive.model.set_forge()
     hive.model.set_repositories("org-shared/docs", "org-shared/store")
     expect(live.locator(".repositories li")).to_have_count(2)
     expect(live.locator(".repositories")).to_contain_text("git clone http://forge/org-shared/docs")
@@ -120,3 +120,23 @@ def test_the_forge_shows_its_repositories_and_makes_a_token_anew(
     live.get_by_role("button", name="New password for you").click()
     live.get_by_role("button", name="Make it anew").click()
     expect(live.locator("#forge .done code")).to_have_text("fresh one")
+
+
+def test_a_late_answer_about_the_forge_does_not_replace_a_newer_one(
+    live: Page, hive: FakeHive
+) -> None:
+    held: list[Route] = []
+    address = "**/api/forge/repositories"
+    live.route(address, lambda route: held.append(route), times=1)
+    hive.model.set_forge()
+    with live.expect_request(address):
+        live.goto(f"{hive.url}/#/forge")
+    hive.model.set_repositories("org-shared/docs")
+    expect(live.locator(".repositories li")).to_have_count(1)
+
+    with live.expect_response(address) as late:
+        held[0].fulfill(json={"repositories": []})
+    late.value.finished()
+    live.evaluate("new Promise((done) => setTimeout(done))")
+
+    expect(live.locator(".repositories li")).to_have_count(1)

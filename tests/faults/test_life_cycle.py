@@ -502,7 +502,7 @@ def test_no_interleaving_loses_reorders_or_silently_repeats_a_message() -> None:
     run_state_machine_as_test(
         LifeCycle,
         settings=settings(
-            max_examples=30,
+            max_examples=20,
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(HealthCheck),

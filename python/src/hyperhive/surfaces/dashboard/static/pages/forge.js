@@ -52,11 +52,13 @@ export function openForgePage(store) {
   store.heedRenewal(load);
   /** @type {KeyedList<PullRequest>} */
   const list = new KeyedList(rows, () => pullItem(store));
-  /** @type {unknown} */
+  /** @type {import("../types.js").State["forge"] | undefined} */
   let shown;
   store.show(({ forge }) => {
     if (forge === shown) return;
+    const hasCome = !shown;
     shown = forge;
+    if (hasCome) load();
     none.hidden = forge !== null;
     facts.hidden = forge === null;
     const pulls = [...(forge?.pulls.values() ?? [])];

@@ -8,8 +8,26 @@ import { agentLink, counted, nameTag, webLink } from "./words.js";
 
 /** @typedef {import("../types.js").Repository} Repository */
 
+/**
+ * Ask for a list whenever it may have changed; only the answer to the last question counts, however late another one comes.
+ *
+ * @template T
+ * @param {string} path
+ * @returns {() => Promise<T | null>} the list, or nothing when it was asked for again meanwhile
+ */
+function newest(path) {
+  let asked = 0;
+  return async () => {
+    const mine = ++asked;
+    const answer = /** @type {T} */ (await get(path));
+    return mine === asked ? answer : null;
+  };
+}
+
 /** @returns {{element: HTMLElement, load: () => Promise<void>}} */
 export function repositoriesPanel() {
+  /** @type {() => Promise<{repositories: Repository[]} | null>} */
+  const listed = newest("/api/forge/repositories");
   const count = h("span", { class: "total" });
   const none = h("p", { class: "quiet", hidden: true });
   const trouble = h("p", { class: "refusal", role: "alert", hidden: true });
@@ -21,7 +39,9 @@ export function repositoriesPanel() {
     element,
     async load() {
       try {
-        const { repositories } = /** @type {{repositories: Repository[]}} */ (await get("/api/forge/repositories"));
+        const answer = await listed();
+        if (answer === null) return;
+        const { repositories } = answer;
         list.show(new Map(repositories.map((each) => [each.name, each])));
         count.textContent = repositories.length > 0 ? String(repositories.length) : "";
         say(none, repositories.length === 0 ? "No repository yet. Those of the hive's organisations appear here." : null);
@@ -60,6 +80,8 @@ function repositoryItem() {
  * @returns {{element: HTMLElement, load: () => Promise<void>}}
  */
 export function accountsPanel(store) {
+  /** @type {() => Promise<{accounts: string[]} | null>} */
+  const listed = newest("/api/forge");
   const trouble = h("p", { class: "refusal", role: "alert", hidden: true });
   const rows = h("ul", { class: "decision-rows" });
   /** @type {KeyedList<string>} */
@@ -92,7 +114,9 @@ export function accountsPanel(store) {
     element,
     async load() {
       try {
-        const { accounts } = /** @type {{accounts: string[]}} */ (await get("/api/forge"));
+        const answer = await listed();
+        if (answer === null) return;
+        const { accounts } = answer;
         list.show(new Map(accounts.map((name) => [name, name])));
         element.hidden = accounts.length === 0;
         say(trouble, null);
