@@ -23,14 +23,13 @@ from hyperhive.domain.actors import THE_OPERATOR
 from hyperhive.domain.forge import Org
 from hyperhive.domain.forge_plan import CONFIGS_ORG
 from hyperhive.domain.paths import HivePaths
+from hyperhive.forge.client import ForgeClient
 from hyperhive.forge.mirrors import LOOKS_BEFORE_ALL, Mirrors
 from hyperhive.git.repositories import GitRepositories
 from hyperhive.store import spawned
 from tests.builders import a_hive, a_store
 from tests.contract.forges import Git, an_embedded_forge, real_one
 from tests.surfaces.hives import until
-
-ForgeClient = pytest.importorskip("hyperhive.forge.client").ForgeClient
 
 pytestmark = pytest.mark.anyio
 

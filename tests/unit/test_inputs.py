@@ -30,7 +30,7 @@ from tests.spawning import QUEEN, Bench, Boxes, a_bench
 
 pytestmark = pytest.mark.anyio
 
-needs_nix = pytest.mark.skipif(shutil.which("nix") is None, reason="there is no Nix here")
+needs_nix = pytest.mark.skipif(shutil.which("nix") is None, reason="nix is not installed")
 
 
 def a_lock(**revisions: str) -> str:

@@ -9,7 +9,9 @@ from hyperhive.nix.parsing import NixParser
 
 pytestmark = pytest.mark.anyio
 
-needs_nix = pytest.mark.skipif(shutil.which("nix-instantiate") is None, reason="no Nix here")
+needs_nix = pytest.mark.skipif(
+    shutil.which("nix-instantiate") is None, reason="nix-instantiate is not installed"
+)
 
 
 @needs_nix

@@ -199,7 +199,9 @@ async def test_a_change_waits_for_a_restart_that_is_under_way(bench: Bench) -> N
     assert [name for name, _ in boxes.started] == ["queen", "carol", "queen", "carol", "carol"]
 
 
-@pytest.mark.skipif(shutil.which("nix-instantiate") is None, reason="there is no Nix here")
+@pytest.mark.skipif(
+    shutil.which("nix-instantiate") is None, reason="nix-instantiate is not installed"
+)
 async def test_an_agent_nix_that_is_no_expression_never_reaches_the_operator(bench: Bench) -> None:
     commit = await bench.propose(description="hums", nix="{ pkgs, ... }: { a = ; }")
     with pytest.raises(InvalidError, match=r"agent\.nix is no Nix expression: .*unexpected ';'"):
