@@ -116,19 +116,23 @@ class Boxes:
     def __init__(self, bench: Bench) -> None:
         self.refused: set[str] = set()
         self.silent: set[str] = set()
+        self.late: dict[str, str] = {}
+        """By agent, what its next box is made from, though something else is configured by then."""
         self.started: list[tuple[str, str]] = []
         """Each start, as name and description."""
         self._bench = bench
         self._conditions = RecordedConditions(bench.desk.store, bench.desk.agents)
         self._runs = 0
+        self._made: dict[str, str] = {}
 
     async def start(self, name: str) -> None:
         """Run a box as it is configured now."""
         agents = self._bench.desk.agents
-        described = agents.hive.agents[name].description
+        described = self.late.pop(name, agents.hive.agents[name].description)
         self.started.append((name, described))
         self._runs += 1
         incarnation = f"{name}-{self._runs}"
+        self._made[incarnation] = described
         if described in self.refused:
             await self._conditions.note_incarnation(name, None)
             await agents.set_state(name, AgentState.BACKING_OFF, "it exited with status 1")
@@ -143,6 +147,7 @@ class Boxes:
     async def running(self, *names: str) -> AsyncIterator["Boxes"]:
         """Run these agents, and make anew whatever is asked for or does not run."""
         self._bench.trials.runs_boxes = True
+        self._bench.trials.runs_as_declared = self._runs_as_declared
         for name in names:
             await self.start(name)
         work = (asyncio.create_task(each) for each in (self._make(), self._bench.restarts.run()))
@@ -154,6 +159,9 @@ class Boxes:
                 task.cancel()
                 with suppress(asyncio.CancelledError):
                     await task
+
+    def _runs_as_declared(self, name: str, incarnation: str) -> bool:
+        return self._made[incarnation] == self._bench.desk.agents.hive.agents[name].description
 
     async def _make(self) -> None:
         with self._bench.desk.store.bus.watch() as watch:

@@ -1,7 +1,7 @@
 """The reconciler over a runtime in memory, with time that passes when told."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import pytest
 from hyperhive.domain.actors import Role
 from hyperhive.domain.agents import AgentState
 from hyperhive.domain.errors import UnavailableError
-from hyperhive.domain.instances import BoxSpec, Crash, Instance, Phase, Recorded
+from hyperhive.domain.instances import BoxSpec, Crash, Instance, Phase, Recorded, Replacement
 from hyperhive.domain.plan import Action, Start
 from hyperhive.reconcile.loop import LOOK_SECONDS, Reconciler
 from hyperhive.runtimes.clocks import ManualClock
@@ -71,6 +71,15 @@ class GatedRuntime(MemoryRuntime):
         self.gates: dict[str, asyncio.Event] = {}
         self.under_way: set[str] = set()
         self.most_under_way = 0
+        self.at_look: Callable[[], None] | None = None
+        """Happens once, while what runs is being looked at."""
+
+    async def observe(self) -> Mapping[str, Instance]:
+        seen = await super().observe()
+        if self.at_look is not None:
+            self.at_look()
+            self.at_look = None
+        return seen
 
     async def start(self, spec: BoxSpec) -> None:
         await self._pass_gate(spec.name)
@@ -245,6 +254,43 @@ async def test_an_agent_whose_declaration_changed_runs_anew_as_declared() -> Non
     box = await world.box("alice")
     assert box is not None
     assert box.digest == world.declared["alice"].digest
+
+
+async def test_a_change_that_comes_during_a_look_is_in_the_box_that_is_asked_for_with_it() -> None:
+    world = World("alice")
+    await world.reconciler.pass_once()
+    await world.reconciler.pass_once()
+    box = await world.box("alice")
+    assert box is not None
+
+    def change() -> None:
+        world.declare("alice", "changed")
+        wish = Replacement(box.incarnation, "it was changed")
+        known = world.conditions.agents["alice"]
+        world.conditions.agents["alice"] = replace(known, replace=wish)
+
+    world.runtime.at_look = change
+    await world.reconciler.pass_once()
+
+    made = await world.box("alice")
+    assert made is not None
+    assert made.incarnation != box.incarnation
+    assert made.digest == world.declared["alice"].digest
+
+
+async def test_it_is_known_whether_a_box_was_made_from_what_is_declared_now() -> None:
+    world = World("alice")
+    is_so = world.reconciler.runs_as_declared
+    assert not is_so("alice", "unseen")
+    await world.reconciler.pass_once()
+    await world.reconciler.pass_once()
+    box = await world.box("alice")
+    assert box is not None
+
+    assert is_so("alice", box.incarnation)
+    assert not is_so("alice", "another")
+    world.declare("alice", "changed")
+    assert not is_so("alice", box.incarnation)
 
 
 async def test_a_change_of_declaration_is_left_to_whoever_restarts_in_order() -> None:

@@ -51,6 +51,13 @@ def test_a_new_box_that_says_hello_came_up_and_its_first_crash_decides(
     assert verdict(RAN, now) == expected
 
 
+def test_a_box_that_was_not_made_from_the_change_is_waited_out() -> None:
+    ready = Recorded(incarnation="two", state=AgentState.READY)
+
+    assert verdict(RAN, ready, is_with_change=False) is None
+    assert verdict(RAN, crashed("two"), is_with_change=False) == verdict(RAN, crashed("two"))
+
+
 @pytest.fixture
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     async with a_bench(tmp_path) as bench:
@@ -77,6 +84,27 @@ async def test_a_change_is_deployed_when_its_agent_is_ready_with_it(bench: Bench
     assert (done["state"], done["result"]["ready"]) == ("done", True)
     assert boxes.started == [("carol", "sings"), ("carol", "hums")]
     assert f"deployed/{done['id']}" in await bench.kept.tags("carol")
+
+
+@promise("N6")
+async def test_a_box_that_was_on_its_way_when_the_change_came_proves_nothing(bench: Bench) -> None:
+    boxes = Boxes(bench)
+    async with boxes.running("carol"):
+        boxes.late["carol"] = "sings"
+        changing = asyncio.create_task(change(bench, description="hums"))
+        with bench.desk.store.bus.watch() as watch:
+            while len(boxes.started) < 2 or bench.desk.agents.hive.agents["carol"].description != (
+                "hums"
+            ):
+                await watch.wait(1.0)
+        await bench.desk.agents.set_state("carol", AgentState.READY)
+        done, _ = await asyncio.wait({changing}, timeout=0.2)
+        assert not done
+        await boxes.start("carol")
+        approval = await changing
+
+    assert approval["state"] == "done", approval
+    assert [described for _, described in boxes.started] == ["sings", "sings", "hums"]
 
 
 @promise("N9")

@@ -78,6 +78,10 @@ class Boxes:
         """
         self.systems = self._configured(hive)
 
+    def run_as_declared(self, name: str, incarnation: str) -> bool:
+        """Whether this box of an agent was made from what is declared now."""
+        return self.reconciler is not None and self.reconciler.runs_as_declared(name, incarnation)
+
     async def planned(self, hive: Hive | None) -> tuple[Action, ...]:
         """Say what would be done now if this were the declaration."""
         runtime = self._running()

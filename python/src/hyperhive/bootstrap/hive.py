@@ -206,6 +206,7 @@ async def running(
         run.declaring.take_flake = lambda: _take_flake(run)
         run.spawning.awaits_hello = with_agents or outlives_server(hive)
         run.trials.runs_boxes = run.spawning.awaits_hello
+        run.trials.runs_as_declared = run.boxes.run_as_declared
         run.url = await _listen(hive, run, operator, gate)
         run.vault.base_url = run.url
         tasks = _Tasks(stack)

@@ -1,4 +1,4 @@
-"""Whether an agent came up with a change: its box was made anew, and its harness said hello.
+"""Whether an agent came up with a change: its box was made from it, and its harness said hello.
 
 Pure: what was recorded before the change is compared with what is recorded now.
 """
@@ -16,11 +16,15 @@ class Verdict:
     failure: str = ""
 
 
-def verdict(before: Recorded, now: Recorded | None) -> Verdict | None:
+def verdict(
+    before: Recorded, now: Recorded | None, *, is_with_change: bool = True
+) -> Verdict | None:
     """Judge a trial, or say with ``None`` that it is too early.
 
     The box of before may end as it likes; the first crash of a later one decides. ``now`` is
-    ``None`` for an agent that is no longer there.
+    ``None`` for an agent that is no longer there. ``is_with_change`` says whether the box that runs
+    now was made from the change: one that was on its way when the change came was not, and its
+    hello says nothing.
     """
     if now is None:
         return Verdict("it was removed meanwhile")
@@ -31,7 +35,7 @@ def verdict(before: Recorded, now: Recorded | None) -> Verdict | None:
         if crash.incarnation not in known:
             return Verdict(crash.reason)
     is_new = now.incarnation not in (None, before.incarnation)
-    return Verdict() if is_new and now.state in CONNECTED else None
+    return Verdict() if is_new and is_with_change and now.state in CONNECTED else None
 
 
 def late(now: Recorded | None) -> Verdict:

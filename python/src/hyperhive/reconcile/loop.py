@@ -66,6 +66,7 @@ class Reconciler:
         self._woken = asyncio.Event()
         self._wishes: dict[str, str] = {}
         self._in_hand: dict[str, Action] = {}
+        self._seen: Mapping[str, Instance] = {}
         self._applier = Applier(
             runtime, conditions, clock, when_done=self._woken.set, grace_seconds=grace_seconds
         )
@@ -82,6 +83,13 @@ class Reconciler:
         """
         self._wishes[name] = reason
         self.wake(name)
+
+    def runs_as_declared(self, name: str, incarnation: str) -> bool:
+        """Whether this box of an agent, as last seen, was made from what is declared now."""
+        seen, spec = self._seen.get(name), self._declared().get(name)
+        if seen is None or spec is None:
+            return False
+        return (seen.incarnation, seen.digest) == (incarnation, spec.digest)
 
     async def run(self) -> None:
         """Reconcile until cancelled; no error of a pass or an agent ends it. Boxes run on."""
@@ -136,8 +144,9 @@ class Reconciler:
     async def _look_and_plan(self) -> tuple[View, tuple[Action, ...]]:
         self._woken.clear()
         view = await look(
-            self._declared(), self._conditions, self._runtime, self._clock, self._applier.busy
+            self._declared, self._conditions, self._runtime, self._clock, self._applier.busy
         )
+        self._seen = view.observed
         view = self._with_wishes(view)
         return view, plan(view.declared, view.recorded, view.observed, now=view.now)
 

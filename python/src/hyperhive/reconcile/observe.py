@@ -6,7 +6,7 @@ makes that one crash and not two.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
@@ -38,7 +38,7 @@ class View:
 
 
 async def look(
-    declared: Mapping[str, BoxSpec],
+    declared: Callable[[], Mapping[str, BoxSpec]],
     conditions: Conditions,
     runtime: Runtime,
     clock: Clock,
@@ -48,9 +48,13 @@ async def look(
 
     Agents in ``busy`` are being acted upon and are left out. So is, with a log entry, one whose
     crash cannot be recorded: to plan without it could start a box that must wait.
+
+    ``declared`` is asked last: a wish for another box comes after what it is to be made from, and
+    to observe may take long enough for both to come.
     """
     observed = await runtime.observe()
-    view = View(declared, await conditions.recorded(), observed, clock.now()).without(busy)
+    recorded = await conditions.recorded()
+    view = View(declared(), recorded, observed, clock.now()).without(busy)
     changed: set[str] = set()
     failed: set[str] = set()
     for name, memory in view.recorded.items():
@@ -68,7 +72,8 @@ async def look(
             _log.exception("what became of %s cannot be recorded; it is left as it is", name)
             failed.add(name)
     if changed:
-        view = replace(view, recorded=await conditions.recorded())
+        recorded = await conditions.recorded()
+        view = replace(view, declared=declared(), recorded=recorded)
     return view.without(busy | failed)
 
 

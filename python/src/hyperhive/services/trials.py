@@ -41,6 +41,8 @@ class Trials:
         self._restarts = restarts
         self.runs_boxes = False
         """Whether this server runs boxes; otherwise nobody is tried."""
+        self.runs_as_declared: Callable[[str, str], bool] = _nobody_knows
+        """Whether this box of an agent was made from what is declared now."""
 
     async def begin(
         self, names: Sequence[str], reason: str, change: Callable[[Writing], None]
@@ -86,7 +88,7 @@ class Trials:
                 now = await self._store.read(lambda asking: _recorded(asking, tuple(waiting)))
                 is_late = asyncio.get_running_loop().time() >= deadline
                 for name, before in tuple(waiting.items()):
-                    found: Verdict | None = verdict(before, now.get(name))
+                    found = self._verdict(name, before, now.get(name))
                     if found is None and is_late:
                         found = late(now.get(name))
                     if found is not None:
@@ -112,11 +114,21 @@ class Trials:
                 lifecycle.replace(work, row, reason, THE_SYSTEM)
         work.wake(LIFECYCLE)
 
+    def _verdict(self, name: str, before: Recorded, now: Recorded | None) -> Verdict | None:
+        box = None if now is None else now.incarnation
+        is_with_change = box is not None and self.runs_as_declared(name, box)
+        return verdict(before, now, is_with_change=is_with_change)
+
     def _patience(self, count: int) -> float:
         """Say how long all of it may take, in seconds: as long as a restart in order may."""
         rules = self._agents.hive.restart.rollout
         rounds = 1 + count // rules.at_once
         return rules.drain_seconds + rounds * rules.manager_ready_seconds
+
+
+def _nobody_knows(name: str, incarnation: str) -> bool:
+    del name, incarnation
+    return False
 
 
 def _recorded(asking: Asking, names: Sequence[str]) -> dict[str, Recorded]:
