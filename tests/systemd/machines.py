@@ -20,7 +20,7 @@ from typing import Final
 
 from tests.systemd import installing
 
-LIFE_SECONDS: Final = 600
+LIFE_SECONDS: Final = 1200
 """How long a machine may live whatever its tests do."""
 
 PATIENCE_SECONDS: Final = 30.0

@@ -38,7 +38,7 @@ _START: Final = "nix/store/00000000000000000000000000000000-container-start"
 _INIT: Final = "nix/store/00000000000000000000000000000000-container-init"
 _PYTHON: Final = "nix/store/00000000000000000000000000000000-python3-env"
 
-_NIXPKGS: Final = "nix/store/00000000000000000000000000000000-nixpkgs"
+NIXPKGS: Final = "nix/store/00000000000000000000000000000000-nixpkgs"
 """What the module takes for the host's nixpkgs here."""
 
 # What makes a system of what it is given: the guest that was rendered, with its marker and commit.
@@ -230,8 +230,8 @@ def switch(machine: Machine, found: Evaluated) -> None:
 def prepare_spawning(machine: Machine, debian: Path, guest: Evaluated, agent: str) -> None:
     """Give a running machine all that Nix needs to build the system of an agent, but that."""
     root = machine.root
-    nixpkgs.make(root / _NIXPKGS, _SYSTEM, "{ rendered = ../../rendered; }")
-    _write_system(root / _NIXPKGS / "rendered", guest)
+    nixpkgs.make(root / NIXPKGS, _SYSTEM, "{ rendered = ../../rendered; }")
+    _write_system(root / NIXPKGS / "rendered", guest)
     _make_guest(root / CONTAINERS / f"h-{agent}", debian, guest)
     package = f"/{next((root / 'nix/store').glob('*-hyperhive-tree')).relative_to(root)}"
     register = f"printf '%s\\n\\n0\\n' {package} | nix-store --register-validity"

@@ -7,6 +7,7 @@ checks and installs in its own.
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -14,14 +15,15 @@ from pytest_nixos import Evaluated, Evaluator
 from tests.nix.hives import spawned_guest
 from tests.promises import promise
 from tests.systemd import installing
-from tests.systemd.hives import UID, Host, unit_of
+from tests.systemd.hives import ROLLOUT_SECONDS, UID, Host, unit_of
 from tests.systemd.machines import Done, await_that
-from tests.systemd.rendering import prepare_spawning
+from tests.systemd.rendering import NIXPKGS, prepare_spawning
 
 pytestmark = pytest.mark.xdist_group("systemd-hive")
 
 CAROL = unit_of("carol")
 SETTINGS = "/etc/nixos-containers/h-carol.conf"
+ON_TRIAL = "/var/lib/hyperhive/flake.lock.before"
 CONFIG = "/agents/carol/config"
 WITH_HELLO = "{ pkgs, ... }: { environment.systemPackages = [ pkgs.hello ]; }\n"
 
@@ -158,6 +160,35 @@ def test_a_change_that_is_approved_is_built_installed_and_booted(carol: Host) ->
     carol.await_ready("carol")
     assert "-hello" in programs_of(carol)
     assert within(carol, "cat", f"{CONFIG}/agent.nix").said == WITH_HELLO
+
+
+@promise("N10")
+def test_newer_inputs_are_put_back_if_the_server_is_killed_while_they_are_on_trial(
+    carol: Host,
+) -> None:
+    carol.await_ready("carol")
+    before = system_of(carol, "carol")
+    # A file more in the guest's system, so that it is another one.
+    carol.machine.path(f"/{NIXPKGS}/rendered/newer").write_text("newer\n")
+    server = carol.property("hyperhive.service", "MainPID")
+    kill = f"until [ -e {ON_TRIAL} ]; do sleep 0.02; done; kill -KILL {server}"
+    with ThreadPoolExecutor() as pool, carol.client() as client:
+        killing = pool.submit(carol.machine.run, "sh", "-c", kill, seconds=ROLLOUT_SECONDS)
+        killed = client.update_inputs()["id"]
+        client.approve(killed, client.approval(killed)["digest"])
+        killing.result()
+
+    assert carol.ended(killed)["state"] == "failed"
+    assert not carol.machine.path(ON_TRIAL).exists()
+    await_that(lambda: system_of(carol, "carol") == before, "carol has the system of before")
+    carol.await_as_declared()
+
+    with carol.client() as client:
+        asked = client.update_inputs()["id"]
+    done = carol.approve(asked)
+    assert done["state"] == "done", done
+    newer = carol.machine.path(f"{system_of(carol, 'carol')}/newer")
+    assert newer.read_text() == "newer\n"
 
 
 def test_the_server_can_install_nothing_that_was_not_made_for_the_agent(carol: Host) -> None:

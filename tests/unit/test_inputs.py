@@ -49,6 +49,7 @@ class Inputs:
 
     placed: str
     newest: str
+    before: str | None = None
 
     async def lock(self) -> str:
         return self.placed
@@ -56,8 +57,17 @@ class Inputs:
     async def newer(self) -> str:
         return self.newest
 
-    async def place(self, lock: str) -> None:
-        self.placed = lock
+    async def try_out(self, lock: str) -> None:
+        self.before, self.placed = self.placed, lock
+
+    async def keep(self) -> None:
+        self.before = None
+
+    async def put_back(self) -> bool:
+        if self.before is None:
+            return False
+        self.placed, self.before = self.before, None
+        return True
 
 
 class OldSystems(NoSystems):
@@ -119,7 +129,7 @@ async def test_the_lock_that_was_shown_is_put_in_place_and_agents_come_up_with_i
     assert "aaaaaaaaaaaa of 2023-11-14 → bbbbbbbbbbbb" in shown["details"]
     assert '+        "rev": "bbbb' in shown["payload"]["diff"]
     assert done["state"] == "done", done
-    assert inputs.placed == a_lock(nixpkgs="b")
+    assert (inputs.placed, inputs.before) == (a_lock(nixpkgs="b"), None)
     assert [name for name, _ in boxes.started] == ["carol", "carol"]
 
 
@@ -207,24 +217,30 @@ async def test_an_update_cut_short_is_settled_by_what_is_in_place(
 
 
 class Dying(Inputs):
-    """Inputs whose server dies: before it puts a lock in place, or just after."""
+    """Inputs whose server dies: before a lock is on trial, while it is, or once it is kept."""
 
-    def __init__(self, inputs: Inputs, *, after: bool) -> None:
+    def __init__(self, inputs: Inputs, when: str) -> None:
         super().__init__(inputs.placed, inputs.newest)
-        self._after = after
+        self._when = when
 
-    async def place(self, lock: str) -> None:
-        if self._after:
-            self.placed = lock
+    async def try_out(self, lock: str) -> None:
+        if self._when == "before":
+            raise asyncio.CancelledError
+        await super().try_out(lock)
+        if self._when == "on trial":
+            raise asyncio.CancelledError
+
+    async def keep(self) -> None:
+        await super().keep()
         raise asyncio.CancelledError
 
 
-@promise("A8")
-@pytest.mark.parametrize("after", [False, True])
+@promise("A8", "N10")
+@pytest.mark.parametrize("when", ["before", "on trial", "kept"])
 async def test_an_update_whose_server_dies_is_over_at_the_next_start_and_not_run_again(
-    tmp_path: Path, inputs: Inputs, after: bool
+    tmp_path: Path, inputs: Inputs, when: str
 ) -> None:
-    dying = Dying(inputs, after=after)
+    dying = Dying(inputs, when)
     async with a_bench(tmp_path, inputs=dying) as bench:
         asked = await bench.updating.request(QUEEN)
         with pytest.raises(asyncio.CancelledError):
@@ -234,13 +250,30 @@ async def test_an_update_whose_server_dies_is_over_at_the_next_start_and_not_run
         await Carrying(bench.desk.store, bench.approvals).settle()
 
         shown = await bench.approvals.show(asked["id"])
-        assert shown["state"] == ("done" if after else "failed")
-        assert dying.placed == (inputs.newest if after else a_lock(nixpkgs="a"))
+        assert shown["state"] == ("done" if when == "kept" else "failed")
+        assert dying.placed == (inputs.newest if when == "kept" else a_lock(nixpkgs="a"))
+        assert dying.before is None
+
+
+@promise("N10")
+async def test_two_updates_that_were_approved_at_once_are_tried_one_after_the_other(
+    bench: Bench, inputs: Inputs
+) -> None:
+    first = await bench.updating.request(QUEEN)
+    inputs.newest = a_lock(nixpkgs="c")
+    second = await bench.updating.request(THE_OPERATOR)
+    async with Boxes(bench).running("carol"):
+        ended = await asyncio.gather(bench.approve(first["id"]), bench.approve(second["id"]))
+
+    assert [each["state"] for each in ended] == ["done", "failed"]
+    assert "have changed since" in ended[1]["error"]
+    assert inputs.placed == a_lock(nixpkgs="b")
 
 
 async def test_a_hive_without_a_flake_says_so(tmp_path: Path) -> None:
     for port in (NoInputs(), FlakeInputs(tmp_path)):
-        for call in (port.lock(), port.newer(), port.place("{}")):
+        assert not await port.put_back()
+        for call in (port.lock(), port.newer(), port.try_out("{}"), port.keep()):
             with pytest.raises(ConflictError, match="no agent of this hive is built from a flake"):
                 await call
 
@@ -267,7 +300,8 @@ async def test_nix_locks_in_a_copy_and_what_is_in_place_stays(tmp_path: Path) ->
     flake = a_flake(tmp_path)
     first = await flake.newer()
     assert await flake.lock() == ""
-    await flake.place(first)
+    await flake.try_out(first)
+    await flake.keep()
     assert await flake.newer() == first
 
     (tmp_path / "other" / "more.nix").write_text("{ }")
@@ -277,6 +311,25 @@ async def test_nix_locks_in_a_copy_and_what_is_in_place_stays(tmp_path: Path) ->
     assert await flake.lock() == first
     assert entries(tmp_path) == ["flake", "other", "store"]
     assert entries(tmp_path / "flake") == ["flake.lock", "flake.nix"]
+
+
+async def test_a_lock_on_trial_is_put_back_by_whoever_finds_it(tmp_path: Path) -> None:
+    (tmp_path / "flake").mkdir()
+    (tmp_path / "flake" / "flake.nix").write_text("{ }")
+    await FlakeInputs(tmp_path / "flake").try_out("first")
+    assert await FlakeInputs(tmp_path / "flake").put_back()
+    assert entries(tmp_path / "flake") == ["flake.nix"]
+
+    for lock in ("first", "second"):
+        await FlakeInputs(tmp_path / "flake").try_out(lock)
+        await FlakeInputs(tmp_path / "flake").keep()
+    await FlakeInputs(tmp_path / "flake").try_out("third")
+    assert entries(tmp_path) == ["flake", "flake.lock.before"]
+    assert await FlakeInputs(tmp_path / "flake").put_back()
+
+    assert await FlakeInputs(tmp_path / "flake").lock() == "second"
+    assert not await FlakeInputs(tmp_path / "flake").put_back()
+    assert entries(tmp_path) == ["flake"]
 
 
 @needs_nix

@@ -230,8 +230,19 @@ class Inputs(Protocol):
         """
         ...
 
-    async def place(self, lock: str) -> None:
-        """Put a lock in place, whole or not at all."""
+    async def try_out(self, lock: str) -> None:
+        """Put a lock in place, whole or not at all; the one of before is remembered.
+
+        It is on trial until `keep` or `put_back`, also when this process dies.
+        """
+        ...
+
+    async def keep(self) -> None:
+        """End the trial: what is in place stays."""
+        ...
+
+    async def put_back(self) -> bool:
+        """Undo what is on trial; ``False`` where nothing is."""
         ...
 
 

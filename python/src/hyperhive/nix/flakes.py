@@ -1,7 +1,8 @@
 """The flake of spawned agents' systems, and its lock; see `hyperhive.domain.ports.Inputs`.
 
 Newer inputs are looked for in a copy, so that whatever Nix does there, what is in place stays as
-it is until somebody has seen the difference and said yes.
+it is until somebody has seen the difference and said yes. While a lock is on trial the one of
+before lies beside the flake's directory, as ``NAME.lock.before``.
 """
 
 import asyncio
@@ -60,10 +61,18 @@ class NoInputs:
         """Refuse; see `Inputs.newer`."""
         raise ConflictError(NO_FLAKE, REMEDY)
 
-    async def place(self, lock: str) -> None:
-        """Refuse; see `Inputs.place`."""
+    async def try_out(self, lock: str) -> None:
+        """Refuse; see `Inputs.try_out`."""
         del lock
         raise ConflictError(NO_FLAKE, REMEDY)
+
+    async def keep(self) -> None:
+        """Refuse; see `Inputs.keep`."""
+        raise ConflictError(NO_FLAKE, REMEDY)
+
+    async def put_back(self) -> bool:
+        """Do nothing; see `Inputs.put_back`."""
+        return False
 
 
 class FlakeInputs:
@@ -86,10 +95,19 @@ class FlakeInputs:
         finally:
             await asyncio.to_thread(shutil.rmtree, made, ignore_errors=True)
 
-    async def place(self, lock: str) -> None:
-        """Put a lock in place; see `Inputs.place`."""
+    async def try_out(self, lock: str) -> None:
+        """Put a lock in place on trial; see `Inputs.try_out`."""
+        before = await self.lock()
+        await asyncio.to_thread(self._try_out, lock, before)
+
+    async def keep(self) -> None:
+        """End the trial; see `Inputs.keep`."""
         await self.lock()
-        await asyncio.to_thread(self._write, lock)
+        await asyncio.to_thread(self._before.unlink, missing_ok=True)
+
+    async def put_back(self) -> bool:
+        """Undo what is on trial; see `Inputs.put_back`."""
+        return await asyncio.to_thread(self._put_back)
 
     async def _locked(self, room: Path) -> str:
         copy = room / "flake"
@@ -125,15 +143,36 @@ class FlakeInputs:
             )
         return lock.read_text(encoding="utf-8")
 
-    def _write(self, lock: str) -> None:
+    @property
+    def _before(self) -> Path:
+        return self._parent / f"{self._directory.name}.lock.before"
+
+    def _try_out(self, lock: str, before: str) -> None:
+        if not self._before.exists():
+            _write(self._before, before)
         write_lock(self._directory, lock)
+
+    def _put_back(self) -> bool:
+        if not self._before.exists():
+            return False
+        if self._before.stat().st_size:
+            self._before.replace(self._directory / LOCK)
+        else:
+            # Nothing was locked; an empty file would be no lock.
+            (self._directory / LOCK).unlink(missing_ok=True)
+            self._before.unlink()
+        return True
 
 
 def write_lock(directory: Path, lock: str) -> None:
     """Put a lock beside a flake, whole or not at all."""
-    fresh = directory / f".{LOCK}.new"
+    _write(directory / LOCK, lock)
+
+
+def _write(path: Path, text: str) -> None:
+    fresh = path.with_name(f".{path.name}.new")
     with fresh.open("w", encoding="utf-8") as file:
-        file.write(lock)
+        file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    fresh.replace(directory / LOCK)
+    fresh.replace(path)

@@ -1,7 +1,8 @@
 """Newer inputs for the systems of spawned agents: looked for, shown, approved, put in place.
 
 What is approved is the very lock that was shown. The agents are restarted with it, and where one
-does not come up, the lock of before is put back for all of them.
+does not come up, or the server dies before that is known, the lock of before is put back for all
+of them.
 
 Boxes of the kinds process and bubblewrap run the host's own programs, and a declared container
 follows the host's configuration: where there are only such, the port refuses with that reason.
@@ -46,6 +47,7 @@ class UpdatingInputs:
         self._trials = trials
         self._systems = systems
         self._looking = asyncio.Lock()
+        self._trying = asyncio.Lock()
 
     async def request(self, actor: Actor, *, key: str | None = None) -> dict[str, Any]:
         """Ask for the newest inputs; the approval shows what each of them changes to."""
@@ -70,6 +72,22 @@ class UpdatingInputs:
 
     async def carry_out(self, approved: Approved) -> Mapping[str, Any]:
         """Put the lock in place and have every spawned agent come up with it, or put back."""
+        async with self._trying:
+            return {"agents": await self._try_out(approved)}
+
+    async def settle(self, approved: Approved) -> Mapping[str, Any] | None:
+        """Put back what is on trial; otherwise it is done if the approved lock is in place."""
+        if await self._put_back():
+            return None
+        in_place = await self._inputs.lock()
+        if in_place != approved.payload["lock"]:
+            return None
+        return {"agents": None}
+
+    def closed(self, work: Writing, approved: Approved, state: ApprovalState) -> None:
+        """Write nothing more."""
+
+    async def _try_out(self, approved: Approved) -> list[str]:
         old = await self._inputs.lock()
         if _digest(old) != approved.payload["base"]:
             raise ConflictError(
@@ -81,7 +99,7 @@ class UpdatingInputs:
         for name, commit in tuple(self._agents.revisions.items()):
             await self._systems.build(name, commit, lock=lock)
         reason = f"its inputs are updated (approval {approved.id})"
-        await self._inputs.place(lock)
+        await self._inputs.try_out(lock)
         try:
             trial = await self._trials.begin(names, reason, _nothing)
             failed = await self._trials.failures(trial)
@@ -91,24 +109,20 @@ class UpdatingInputs:
                     f"Not every agent came up with the new inputs: {said}.",
                     "The inputs of before are put back.",
                 )
+            await self._inputs.keep()
         except Exception:
-            await self._inputs.place(old)
-            back = "the inputs of before are put back"
-            await self._store.write(
-                lambda work: self._trials.restart_with(work, names, back, _nothing)
-            )
+            await self._put_back()
             raise
-        return {"agents": list(names)}
+        return list(names)
 
-    async def settle(self, approved: Approved) -> Mapping[str, Any] | None:
-        """Look at what is in place: it is done if that is the lock that was approved."""
-        in_place = await self._inputs.lock()
-        if in_place != approved.payload["lock"]:
-            return None
-        return {"agents": None}
-
-    def closed(self, work: Writing, approved: Approved, state: ApprovalState) -> None:
-        """Write nothing more."""
+    async def _put_back(self) -> bool:
+        if not await self._inputs.put_back():
+            return False
+        names, reason = await self._store.read(_names), "the inputs of before are put back"
+        await self._store.write(
+            lambda work: self._trials.restart_with(work, names, reason, _nothing)
+        )
+        return True
 
 
 def _names(asking: Asking) -> tuple[str, ...]:
