@@ -48,6 +48,11 @@ class Bench:
     restarts: Restarts
     directory: Path
 
+    async def redeployed(self, name: str) -> None:
+        """Wait until what was begun to bring an agent to an earlier state is over."""
+        tasks = asyncio.all_tasks()
+        await asyncio.gather(*(task for task in tasks if task.get_name() == f"redeploying {name}"))
+
     async def approve(self, number: int) -> dict[str, Any]:
         """Say yes and have it carried out; give the approval then."""
         shown = await self.approvals.show(number)

@@ -315,10 +315,8 @@ class _Handler(BaseHTTPRequestHandler):
                 model.set_model(name, body["model"])
             case "destroy":
                 model.remove_agent(name)
-            case "cancel-turn" | "compact" | "new-session":
+            case "cancel-turn" | "compact" | "new-session" | "redeploy":
                 pass
-            case "redeploy":
-                model.redeploy(body["revision"])
             case _:
                 self._problem(404, {"detail": "There is no such thing.", "code": "not_found"})
                 return

@@ -279,16 +279,18 @@ class HiveModel:
             ]  # fmt: skip
             self._emit("forge_repositories_changed", None, {"repositories": len(names)})
 
-    def deployed(self, commit: str, subject: str) -> None:
+    def deployed(self, name: str, commit: str, subject: str) -> None:
         """Let this be what a spawned agent was brought to last."""
         with self.changed:
             tags = [f"deployed/{len(self.deployments) + 1}"]
             row = {"commit": commit, "subject": subject, "author": "queen", "at": self.clock()}
             self.deployments.insert(0, {**row, "tags": tags})
+            self.agents[name]["spawned"] = {"revision": commit}
+            self._emit("agent_changed", name, {"agent": self.agent(name)})
 
-    def redeploy(self, revision: str) -> None:
-        """Bring it to an earlier state, which is a commit of its own."""
-        self.deployed(f"{len(self.deployments):040}", f"Deploy {revision[:12]} again")
+    def redeployed(self, name: str, revision: str) -> None:
+        """Let an agent have come up with an earlier state, which is a commit of its own."""
+        self.deployed(name, f"{len(self.deployments):040}", f"Deploy {revision[:12]} again")
 
     def set_pull(self, ident: int, **facts: Any) -> None:
         """Open or change a pull request."""

@@ -61,8 +61,8 @@ def test_a_spawned_agent_that_was_destroyed_is_revived(live: Page, hive: FakeHiv
 
 def test_an_earlier_state_is_deployed_again_after_asking(live: Page, hive: FakeHive) -> None:
     hive.model.add_agent("carol", declared=False)
-    hive.model.deployed("a" * 40, "Give carol a model")
-    hive.model.deployed("b" * 40, "Give carol more room")
+    hive.model.deployed("carol", "a" * 40, "Give carol a model")
+    hive.model.deployed("carol", "b" * 40, "Give carol more room")
     live.goto(f"{hive.url}/#/agent/carol")
     live.locator(".deployments summary").click()
     rows = live.locator(".deployments .thread")
@@ -73,10 +73,29 @@ def test_an_earlier_state_is_deployed_again_after_asking(live: Page, hive: FakeH
     expect(rows.last).to_contain_text("What carol runs now is replaced by aaaaaaaaaaaa")
     rows.last.get_by_role("button", name="Deploy it").click()
 
-    expect(rows).to_have_count(3)
-    expect(rows.first).to_contain_text("Deploy aaaaaaaaaaaa again")
+    expect(rows.last).to_contain_text("deployed once carol is ready with it")
     [asked] = hive.requests("POST", "/api/agents/carol/redeploy")
     assert asked.body == {"revision": "a" * 40}
+    hive.model.redeployed("carol", "a" * 40)
+    expect(rows).to_have_count(3)
+    expect(rows.first).to_contain_text("Deploy aaaaaaaaaaaa again")
+    expect(rows.first).to_contain_text("runs now")
+
+
+def test_an_earlier_state_that_fails_says_so_where_it_was_asked_for(
+    live: Page, hive: FakeHive
+) -> None:
+    hive.model.add_agent("carol", declared=False)
+    hive.model.deployed("carol", "a" * 40, "Give carol a model")
+    live.goto(f"{hive.url}/#/agent/carol")
+    live.locator(".deployments summary").click()
+    expect(live.locator(".deployments .thread")).to_have_count(1)
+
+    hive.model.raise_alert("deploy:carol", "It is not deployed to carol again.", agent="carol")
+
+    expect(live.locator(".deployments .inside > [role=alert]")).to_have_text(
+        "It is not deployed to carol again."
+    )
 
 
 def test_upkeep_says_where_it_was_clicked_what_came_of_it(live: Page, hive: FakeHive) -> None:

@@ -455,11 +455,11 @@ def test_what_happens_to_an_agent_is_told_in_words(
 EARLIER, WANTED, ANEW = "a" * 40, "b" * 40, "c" * 40
 
 
-def redeploys(server: FakeHive, *events: dict[str, object], deployed: str | None = None) -> None:
+def redeploys(server: FakeHive, *events: dict[str, object]) -> None:
     """Let bob be a spawned agent that is restarted with an earlier state."""
     bob = {"name": "bob", "spawned": {"revision": EARLIER}}
     server.answers("GET", "/api/state", Answer({"seq": 8, "epoch": "e1", "agents": [bob]}))
-    done = {"agent": "bob", "did": "redeploy", "revision": WANTED, "deployed": deployed, "seq": 9}
+    done = {"agent": "bob", "did": "redeploy", "revision": WANTED, "seq": 9}
     server.answers("POST", "/api/agents/bob/redeploy", Answer(done))
     server.answers("GET", "/dashboard/stream", a_stream(*events))
 
@@ -472,7 +472,7 @@ def runs(seq: int, revision: str) -> dict[str, object]:
 def test_a_redeployment_is_followed_until_the_agent_is_ready_with_it(
     ask: Run, server: FakeHive
 ) -> None:
-    redeploys(server, runs(10, WANTED), runs(11, ANEW))
+    redeploys(server, runs(10, EARLIER), runs(11, WANTED), runs(12, ANEW))
     ran = ask("redeploy", "bob", "deployed/7")
     assert (ran.status, ran.err) == (0, "")
     assert f"bob runs deployed/7 again, deployed as {ANEW[:12]}." in ran.out
@@ -481,24 +481,22 @@ def test_a_redeployment_is_followed_until_the_agent_is_ready_with_it(
 
 
 @pytest.mark.parametrize(
-    ("event", "said"),
+    ("events", "said"),
     [
-        (an_event(10, "alert_raised", key="deploy:bob", text="It did not."), "It did not."),
-        (runs(10, EARLIER), "bob runs what it ran before"),
-        (an_event(10, "agent_removed", "bob"), "bob was removed meanwhile"),
+        ([an_event(10, "alert_raised", key="deploy:bob", text="It did not.")], "It did not."),
+        ([runs(10, WANTED), runs(11, EARLIER)], "bob runs what it ran before"),
+        ([an_event(10, "agent_removed", "bob")], "bob was removed meanwhile"),
     ],
 )
 def test_an_agent_that_does_not_come_up_with_it_fails_the_command(
-    ask: Run, server: FakeHive, event: dict[str, object], said: str
+    ask: Run, server: FakeHive, events: list[dict[str, object]], said: str
 ) -> None:
-    redeploys(server, event)
+    redeploys(server, *events)
     ran = ask("redeploy", "bob", "deployed/7")
     assert ran.status == 1
     assert said in ran.err
 
 
-def test_what_is_deployed_at_once_is_not_waited_for(ask: Run, server: FakeHive) -> None:
-    redeploys(server, deployed=ANEW)
-    assert f"deployed as {ANEW[:12]}" in ask("redeploy", "bob", "deployed/7").out
+def test_a_redeployment_is_not_waited_for_if_so_asked(ask: Run, server: FakeHive) -> None:
     redeploys(server)
     assert "hyperhive history bob" in ask("redeploy", "bob", "deployed/7", "--no-wait").out

@@ -1,7 +1,9 @@
 """Agents that come at run time, and their configurations, from asking to what then runs."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,18 +18,35 @@ from hyperhive.domain.errors import (
     ConflictError,
     ForbiddenError,
     HiveError,
+    InvalidError,
     NotFoundError,
 )
 from hyperhive.domain.paths import HivePaths
 from hyperhive.nix.parsing import NixParser
+from hyperhive.nix.systems import NoSystems
 from hyperhive.services.snapshot import Snapshots
 from hyperhive.services.spawning import seed
+from hyperhive.store import alerts
 from hyperhive.store import approvals as approval_rows
 from tests.builders import a_hive
 from tests.promises import promise
 from tests.spawning import QUEEN, Bench, a_bench
 
 pytestmark = pytest.mark.anyio
+
+
+class SlowSystems(NoSystems):
+    """Systems whose building waits until it is let, and may be refused."""
+
+    def __init__(self) -> None:
+        self.let = asyncio.Event()
+        self.let.set()
+        self.refuses = ""
+
+    async def build(self, agent: str, commit: str, *, lock: str | None = None) -> None:
+        await self.let.wait()
+        if self.refuses:
+            raise InvalidError(self.refuses)
 
 
 @pytest.fixture
@@ -173,9 +192,32 @@ async def test_an_earlier_state_is_deployed_again(bench: Bench) -> None:
 
     await bench.deploying.redeploy(THE_OPERATOR, "carol", first[:8], via="test")
 
+    await bench.redeployed("carol")
     assert bench.desk.agents.hive.agents["carol"].description == "sings"
     history = await bench.deploying.history("carol")
     assert len(history["deployments"]) == 3
+
+
+async def test_an_earlier_state_is_built_once_the_operator_was_answered(tmp_path: Path) -> None:
+    systems = SlowSystems()
+    async with a_bench(tmp_path, systems=systems) as bench:
+        await bench.spawn()
+        first = await bench.kept.main("carol")
+        commit = await bench.propose(description="hums")
+        asked = await bench.deploying.request(QUEEN, "carol", commit)
+        await bench.approve(asked["id"])
+        systems.let.clear()
+        systems.refuses = "the store is full"
+
+        answer = await bench.deploying.redeploy(THE_OPERATOR, "carol", first, via="test")
+
+        assert answer["revision"] == first
+        assert bench.desk.agents.hive.agents["carol"].description == "hums"
+        systems.let.set()
+        await bench.redeployed("carol")
+        text = await bench.desk.store.read(partial(alerts.text_of, key="deploy:carol"))
+        assert "the store is full" in (text or "")
+        assert bench.desk.agents.hive.agents["carol"].description == "hums"
 
 
 @promise("N7")

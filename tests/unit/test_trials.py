@@ -210,9 +210,7 @@ async def test_an_earlier_state_that_no_longer_comes_up_is_not_deployed_again(
         with pytest.raises(ConflictError, match="being tried"):
             await bench.deploying.redeploy(THE_OPERATOR, "carol", first[:8], via="test")
 
-        with bench.desk.store.bus.watch() as watch:
-            while "deploy:carol" not in await alerts(bench):
-                await watch.wait(1.0)
+        await bench.redeployed("carol")
     assert "it exited with status 1" in (await alerts(bench))["deploy:carol"]
     assert await bench.kept.main("carol") == now
     assert bench.desk.agents.hive.agents["carol"].description == "hums"

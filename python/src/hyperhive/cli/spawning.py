@@ -85,7 +85,7 @@ def history(settings: Settings, name: str) -> None:
 @click.command(cls=HiveCommand)
 @click.argument("name", metavar="NAME")
 @click.argument("revision", metavar="REVISION")
-@click.option("--no-wait", is_flag=True, help="Return once its restart is under way.")
+@click.option("--no-wait", is_flag=True, help="Return once the hive has begun.")
 @click.pass_obj
 def redeploy(
     settings: Settings,
@@ -96,20 +96,20 @@ def redeploy(
     """Deploy to a spawned agent again what was deployed to it once.
 
     REVISION is a commit's hash, its beginning, or a tag such as deployed/7: `hyperhive history`
-    lists them. The agent is restarted with it, and it is deployed when the agent is ready. That is
-    waited for; Ctrl-C ends the waiting, not the restart. Exits 1 if the agent did not come up.
+    lists them. Where its system is no longer there it is built first; then the agent is restarted
+    with it, and it is deployed when the agent is ready. That is waited for; Ctrl-C ends the
+    waiting, not the rest. Exits 1 if the agent did not come up.
     """
     with settings.client() as hive:
         before = hive.state()
         done = hive.redeploy(name, revision)
-        if done["deployed"] is None and not no_wait:
-            done["deployed"] = _deployed(hive, before, done)
+        deployed = None if no_wait else _deployed(hive, before, done)
     if settings.as_json:
-        print_json(done)
-    elif done["deployed"] is None:
-        print(printable(f"{name} is restarted with {revision}: see `hyperhive history {name}`."))
+        print_json({**done, "deployed": deployed})
+    elif deployed is None:
+        print(printable(f"{name} is to run {revision} again: see `hyperhive history {name}`."))
     else:
-        print(printable(f"{name} runs {revision} again, deployed as {done['deployed'][:12]}."))
+        print(printable(f"{name} runs {revision} again, deployed as {deployed[:12]}."))
 
 
 def _deployed(hive: "OperatorClient", before: Snapshot, done: Redeployed) -> str:
@@ -119,7 +119,7 @@ def _deployed(hive: "OperatorClient", before: Snapshot, done: Redeployed) -> str
     """
     name = str(done["agent"])
     (agent,) = [each for each in before["agents"] if each["name"] == name]
-    earlier = agent["spawned"]["revision"]
+    earlier, is_tried = agent["spawned"]["revision"], False
     for event in hive.events(done["seq"], epoch=before["epoch"]):
         data = event["data"]
         if event["kind"] == "alert_raised" and data["key"] == f"deploy:{name}":
@@ -130,8 +130,9 @@ def _deployed(hive: "OperatorClient", before: Snapshot, done: Redeployed) -> str
             raise ConflictError(f"{name} was removed meanwhile.")
         if event["kind"] == "agent_changed":
             revision = str(data["agent"]["spawned"]["revision"])
-            if revision == earlier:
+            if revision == earlier and is_tried:
                 raise ConflictError(f"{name} runs what it ran before.", "See `hyperhive status`.")
-            if revision != done["revision"]:
+            if revision not in {earlier, done["revision"]}:
                 return revision
+            is_tried = is_tried or revision == done["revision"]
     raise UnavailableError("The events ended.", f"See `hyperhive history {name}`.")

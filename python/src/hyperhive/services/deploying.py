@@ -64,7 +64,7 @@ class Deploying:
         self._told: set[int] = set()
         self._one_at_a_time: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         """Held while a change of an agent is tried: nobody puts back what is there meanwhile."""
-        self._again: set[asyncio.Task[str | None]] = set()
+        self._again: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Put back what an earlier process left on trial, and tag what is denied, for ever."""
@@ -83,6 +83,7 @@ class Deploying:
         finally:
             for task in self._again:
                 task.cancel()
+            await asyncio.gather(*self._again, return_exceptions=True)
 
     async def request(
         self, actor: Actor, name: str, commit: str, *, key: str | None = None
@@ -203,9 +204,10 @@ class Deploying:
     async def redeploy(
         self, operator: Actor, name: str, revision: str, *, via: str
     ) -> dict[str, Any]:
-        """Restart an agent with what was deployed once; it is deployed again if it comes up.
+        """Have an agent run what was deployed once; it is deployed again if it comes up.
 
-        How it ended is seen after this has returned: in the history, or in an alert.
+        That begins when this has returned, with its system where that is no longer there. How it
+        ended is seen in the history, or in an alert.
         """
         if not operator.is_operator:
             raise ForbiddenError("Only the operator may deploy an earlier state.")
@@ -217,22 +219,20 @@ class Deploying:
             )
         await lock.acquire()
         try:
-            found, settings, trial = await self._begin_again(operator, name, revision, via)
+            found, settings = await self._earlier(name, revision)
+            seq = await self._store.write(
+                lambda work: self._note_again(work, operator, name, found, via)
+            )
         except BaseException:
             lock.release()
             raise
-        finishing = asyncio.create_task(self._finish_again(name, settings, found, trial))
-        self._again.add(finishing)
-        finishing.add_done_callback(self._again.discard)
-        finishing.add_done_callback(lambda _: lock.release())
-        deployed = None if trial.before else await finishing
-        return {
-            "agent": name,
-            "did": "redeploy",
-            "revision": found,
-            "deployed": deployed,
-            "seq": trial.seq,
-        }
+        trying = asyncio.create_task(
+            self._deploy_again(name, settings, found), name=f"redeploying {name}"
+        )
+        self._again.add(trying)
+        trying.add_done_callback(self._again.discard)
+        trying.add_done_callback(lambda _: lock.release())
+        return {"agent": name, "did": "redeploy", "revision": found, "seq": seq}
 
     async def history(self, name: str) -> dict[str, Any]:
         """List what was deployed to an agent, newest first."""
@@ -281,35 +281,36 @@ class Deploying:
                 f"{AGENT_NIX} is no Nix expression: {fault}.", "Correct it and commit again."
             )
 
-    async def _begin_again(
-        self, operator: Actor, name: str, revision: str, via: str
-    ) -> tuple[str, SpawnedAgent, Trial]:
-        """Restart an agent with an earlier state; give what that is, and the trial of it."""
+    async def _earlier(self, name: str, revision: str) -> tuple[str, SpawnedAgent]:
+        """Find an earlier state that an agent can be brought to, and what it says."""
         row = await self._store.read(lambda asking: self._require(asking, name))
         found = await self._kept.earlier(name, revision)
         if found == row.revision:
             raise ConflictError(f"{found[:12]} is what {name} runs already.")
-        settings = await self._fitting(name, found)
-        await self._systems.build(name, found)
-        reason = f"an earlier configuration is deployed again ({found[:12]})"
+        return found, await self._fitting(name, found)
 
-        def job(work: Writing) -> Trial:
-            alerts.clear_alert(work, _key(name))
-            subject, detail = f"agent:{name}", {"revision": found}
-            audit.add(
-                work, actor=operator.name, via=via, verb="redeploy", subject=subject, detail=detail
-            )
-            return self._trials.begin_within(
-                work, (name,), reason, lambda work: self._set(work, name, settings, found)
-            )
+    def _note_again(
+        self, work: Writing, operator: Actor, name: str, revision: str, via: str
+    ) -> int:
+        self._require(work, name)
+        alerts.clear_alert(work, _key(name))
+        subject, detail = f"agent:{name}", {"revision": revision}
+        audit.add(
+            work, actor=operator.name, via=via, verb="redeploy", subject=subject, detail=detail
+        )
+        return work.seq
 
-        return found, settings, await self._store.write(job)
-
-    async def _finish_again(
-        self, name: str, settings: SpawnedAgent, revision: str, trial: Trial
-    ) -> str | None:
+    async def _deploy_again(self, name: str, settings: SpawnedAgent, revision: str) -> None:
         """Deploy what was deployed once if the agent comes up with it; otherwise alert."""
+        reason = f"an earlier configuration is deployed again ({revision[:12]})"
+
+        def change(work: Writing) -> None:
+            self._require(work, name)
+            self._set(work, name, settings, revision)
+
         try:
+            await self._systems.build(name, revision)
+            trial = await self._trials.begin((name,), reason, change)
             await self._require_up(name, trial)
             subject = f"Deploy {revision[:12]} to {name} again"
             new = await self._kept.deploy(name, revision, None, subject)
@@ -324,8 +325,6 @@ class Deploying:
 
             await self._store.write(tell)
             await self._put_back(name)
-            return None
-        return new
 
     async def _require_up(self, name: str, trial: Trial) -> None:
         failure = (await self._trials.failures(trial)).get(name)

@@ -109,13 +109,9 @@ class Deployments(TypedDict):
 
 
 class Redeployed(Done):
-    """Which commit an agent is restarted with, and what it is ``deployed`` as.
-
-    ``deployed`` is ``None`` while the agent is to come up with it first.
-    """
+    """Which commit an agent is to come up with; it is deployed then, as a new one."""
 
     revision: str
-    deployed: str | None
 
 
 class Visit(Done):

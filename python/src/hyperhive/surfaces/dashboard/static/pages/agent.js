@@ -110,7 +110,7 @@ class AgentView {
     const reminders = this.#reminders();
     const log = logPanel(name);
     const deployments = deploymentsPanel(name, store);
-    deployments.hidden = first.declared;
+    deployments.element.hidden = first.declared;
     this.element = h(
       "div",
       { class: "agent-page" },
@@ -123,7 +123,7 @@ class AgentView {
       panel("turns-title", "Turns", h("div", { class: "table", tabindex: "0", role: "group", "aria-label": "Table of turns" }, h("table", {}, h("thead", {}, h("tr", {}, ...["Turn", "Began", "End", "What it took", ""].map((text) => h("th", { scope: "col" }, text || h("span", { class: "unseen" }, "Show"))))), this.#turnRows))),
       wide(panel("figures-title", "What it used", this.#figures.element)),
       panel("quotas-title", "Quotas", this.#quotas.element),
-      deployments,
+      deployments.element,
       log,
     );
     this.#draw = () => {
@@ -136,6 +136,7 @@ class AgentView {
       // While nobody looks it only listens: a day's events cost a hidden page next to nothing.
       store.show(() => this.#looking && this.#draw()),
       store.hear((event) => this.#heard(event)),
+      store.hear(deployments.heard),
     );
   }
 

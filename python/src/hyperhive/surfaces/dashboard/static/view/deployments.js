@@ -1,4 +1,8 @@
-/** What a spawned agent was brought to, newest first, each with the way back to it; fetched when it is opened. */
+/**
+ * What a spawned agent was brought to, newest first, each with the way back to it.
+ *
+ * It is fetched when it is opened, and while it is open whenever the agent is brought to something.
+ */
 
 import { get } from "../wire/api.js";
 import { actionButton, ask } from "./actions.js";
@@ -10,7 +14,7 @@ import { showMoment } from "./times.js";
 /**
  * @param {string} name the agent's
  * @param {import("../state/store.js").Store} store
- * @returns {HTMLElement}
+ * @returns {{element: HTMLDetailsElement, heard: (event: import("../types.js").HiveEvent) => void}}
  */
 export function deploymentsPanel(name, store) {
   const path = `/api/agents/${encodeURIComponent(name)}`;
@@ -25,15 +29,15 @@ export function deploymentsPanel(name, store) {
       label: "Deploy again",
       confirm: "Deploy it",
       warning: () => `What ${name} runs now is replaced by ${first.commit.slice(0, 12)}; a running turn may end first.`,
-      run: async () => {
-        await ask(store, `${path}/redeploy`, { revision: first.commit });
-        await load();
-      },
+      run: () => ask(store, `${path}/redeploy`, { revision: first.commit }),
+      again: true,
+      done: `It is tried now, and deployed once ${name} is ready with it.`,
     });
     showMoment(time, first.at);
     return {
       element: h("li", { class: "thread", "data-commit": first.commit }, time, h("code", {}, first.commit.slice(0, 12)), h("span", { class: "text" }, first.subject), h("span", { class: "quiet" }, first.tags.join(", ")), now, again.element),
       update: ({ runs }) => {
+        if (!now.hidden !== runs) again.reset();
         now.hidden = !runs;
         again.element.hidden = runs;
       },
@@ -51,10 +55,17 @@ export function deploymentsPanel(name, store) {
     }
   }
 
-  /** @param {Event} event */
-  function open(event) {
-    if (event.target instanceof HTMLDetailsElement && event.target.open) void load();
+  function open() {
+    if (element.open) void load();
   }
 
-  return h("details", { class: "decided log deployments", toggle: open }, h("summary", {}, "What was deployed to it"), h("div", { class: "inside" }, trouble, none, rows));
+  /** @param {import("../types.js").HiveEvent} event */
+  function heard({ kind, agent, data }) {
+    if (agent !== name) return;
+    if (kind === "agent_changed") open();
+    if (kind === "alert_raised" && data.key === `deploy:${name}`) say(trouble, data.text);
+  }
+
+  const element = h("details", { class: "decided log deployments", toggle: open }, h("summary", {}, "What was deployed to it"), h("div", { class: "inside" }, trouble, none, rows));
+  return { element, heard };
 }
