@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import itertools
+import json
 import os
 import shutil
 import signal
@@ -23,6 +24,7 @@ from hyperhive.store import engine
 from hyperhive.store.store import FILE_NAME
 from tests.builders import Desk, ManualClock, a_desk, an_actor
 from tests.faults.reminders_killed import DUE_AT, POINTS
+from tests.faults.reminders_on_disk import TEXT
 from tests.faults.test_full_disk import fill, held_by_another_process, make_room
 from tests.promises import promise
 from tests.surfaces.hives import until
@@ -32,6 +34,7 @@ pytestmark = pytest.mark.anyio
 BOUND_SECONDS: Final = 30.0
 FREE: Final = {"quotas": {"reminderBurst": 10_000, "pendingReminders": 10_000}}
 COUNT: Final = 9
+HELD_SECONDS: Final = 10.0
 
 
 async def remind(desk: Desk, text: str, **given: Any) -> int:
@@ -141,6 +144,37 @@ async def test_a_disk_that_takes_no_file_brings_the_text_inline_and_leaves_no_pa
         assert body.endswith("the text")
         assert said in (await desk.reminders.show(reminder))["last_error"]
         assert not list(state.iterdir())
+
+
+@promise("W3")
+@pytest.mark.parametrize(
+    ("disk", "said", "left"),
+    [
+        ("full", "no space left on device", ["ballast"]),
+        ("read-only", "read-only file system", []),
+    ],
+)
+def test_a_real_disk_that_takes_no_file_brings_the_text_inline(
+    tmp_path: Path, disk: str, said: str, left: list[str]
+) -> None:
+    alone = ["unshare", "--user", "--map-root-user", "--mount"]
+    done = subprocess.run(
+        [*alone, sys.executable, "-m", "tests.faults.reminders_on_disk", str(tmp_path), disk],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=BOUND_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+
+    (body,) = told["bodies"]
+    assert said in body
+    assert body.endswith(TEXT)
+    assert (told["shown"]["state"], told["shown"]["deliveries"]) == ("delivered", 1)
+    assert said in told["shown"]["last_error"]
+    assert told["files"] == left
 
 
 class Calls:
@@ -296,6 +330,25 @@ async def test_a_database_that_another_process_holds_delays_reminders_and_nothin
                 holder.let_go()
                 await until_delivered(desk, numbers)
 
+        assert [body[-6:] for body in await bodies(desk)] == [f"text {n}" for n in range(COUNT)]
+
+
+@promise("W8")
+async def test_ten_seconds_of_a_database_that_another_process_holds_lose_and_repeat_none(
+    tmp_path: Path,
+) -> None:
+    clock = ManualClock()
+    async with a_desk(tmp_path, clock=clock, hive=FREE) as desk:
+        numbers = [await remind(desk, f"text {n}") for n in range(COUNT)]
+        with held_by_another_process(tmp_path / FILE_NAME) as holder:
+            clock.advance(60)
+            async with delivering(desk):
+                await asyncio.sleep(HELD_SECONDS)
+                assert {(await desk.reminders.show(n))["state"] for n in numbers} == {"pending"}
+                holder.let_go()
+                await until_delivered(desk, numbers)
+
+        assert [(await desk.reminders.show(n))["deliveries"] for n in numbers] == [1] * COUNT
         assert [body[-6:] for body in await bodies(desk)] == [f"text {n}" for n in range(COUNT)]
 
 
