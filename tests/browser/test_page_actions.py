@@ -91,11 +91,16 @@ def test_an_earlier_state_that_fails_says_so_where_it_was_asked_for(
     live.locator(".deployments summary").click()
     expect(live.locator(".deployments .thread")).to_have_count(1)
 
+    said = live.locator(".deployments .failed")
     hive.model.raise_alert("deploy:carol", "It is not deployed to carol again.", agent="carol")
+    expect(said).to_have_text("It is not deployed to carol again.")
+    with live.expect_response("**/deployments"):
+        # What ran before is put back, and the list asked for anew.
+        hive.model.change_agent("carol")
+    expect(said).to_have_text("It is not deployed to carol again.")
 
-    expect(live.locator(".deployments .inside > [role=alert]")).to_have_text(
-        "It is not deployed to carol again."
-    )
+    hive.model.clear_alert("deploy:carol")
+    expect(said).to_be_hidden()
 
 
 def test_upkeep_says_where_it_was_clicked_what_came_of_it(live: Page, hive: FakeHive) -> None:
@@ -113,6 +118,7 @@ def test_upkeep_says_where_it_was_clicked_what_came_of_it(live: Page, hive: Fake
 
 def test_who_logs_out_is_led_to_the_login(live: Page, hive: FakeHive) -> None:
     live.goto(f"{hive.url}/#/system")
+    expect(live.locator("#system .tiles b")).to_have_count(5)
 
     live.get_by_role("button", name="Log out").click()
 

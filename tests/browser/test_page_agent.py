@@ -1,7 +1,7 @@
 """The page of one agent: what it does, live; its inbox, filtered; its turns; in its stead."""
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import APIResponse, Page, Route, expect
 
 from tests.browser.fake_hive import FakeHive
 from tests.promises import promise
@@ -175,3 +175,25 @@ def test_a_message_to_it_is_begun_from_its_page(alice: Page, hive: FakeHive) -> 
     expect(alice.locator("#compose-to")).to_have_value("alice")
     expect(alice.locator("#compose-body")).to_be_focused()
     assert alice.url == f"{hive.url}/#/messages"
+
+
+def test_what_happens_to_a_message_while_messages_are_being_listed_is_shown(
+    live: Page, hive: FakeHive
+) -> None:
+    ident = hive.model.send("bob", "alice", "are you there?")
+    held: list[tuple[Route, APIResponse]] = []
+    live.route("**/api/messages?agent=alice*", lambda route: held.append((route, route.fetch())))
+    live.goto(f"{hive.url}/#/agent/alice")
+    facts = live.locator(".agent-head .facts")
+    expect(facts).to_contain_text("1 queued")
+    while not held:
+        live.wait_for_timeout(10)
+
+    hive.model.lease(ident)
+    hive.model.ack(ident)
+    expect(facts).to_contain_text("0 queued, 0 leased")
+    [(route, answer)] = held
+    route.fulfill(response=answer)
+
+    live.locator("[data-filter='from bob']").click()
+    expect(live.locator(".inbox-rows .row .chip")).to_have_text("acked")

@@ -158,8 +158,8 @@ def test_a_click_is_acknowledged_until_the_page_shows_what_came_of_it(
 ) -> None:
     watch.expected = ("Failed to load resource",)
     pause = card(live).locator(".button", has_text="Pause")
-    hive.cut_streams()
     hive.trouble.streams_refused = True
+    hive.cut_streams()
     expect(live.locator("#connection")).to_have_text("reconnecting")
 
     pause.click()

@@ -97,6 +97,7 @@ def test_an_older_message_follows_events_like_the_others(page: Page, hive: FakeH
     for number in range(220):
         hive.model.send("alice", "bob", f"message {number}")
     page.goto(hive.url)
+    expect(page.locator(ROWS)).to_have_count(200)
     page.locator("#flow-older").evaluate("e => e.click()")
     expect(page.locator(ROWS)).to_have_count(220)
 

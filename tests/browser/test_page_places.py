@@ -127,7 +127,7 @@ def test_a_login_leads_back_to_the_place_it_interrupted(
     watch.expected = ("Failed to load resource",)
     hive.trouble.logged_out = True
     page.goto(f"{hive.url}/#/decisions")
-    page.locator("#secret").wait_for()
+    expect(page.locator("#secret")).to_be_focused()
     expect(page.locator("#login-send")).to_be_enabled()
     page.keyboard.type(SECRET)
     page.keyboard.press("Enter")
@@ -166,9 +166,11 @@ def test_the_stream_goes_on_when_the_tab_that_began_it_is_closed(
 
 def test_every_place_is_reached_and_a_decision_made_by_keyboard(live: Page, hive: FakeHive) -> None:
     ident = hive.model.ask("alice", "Which?", options=["a", "b"])
+    expect(live.locator("#to-decide")).to_have_text("1")
     live.locator(".places a", has_text="Decisions").focus()
     live.keyboard.press("Enter")
     expect(live.locator("#waiting h2")).to_be_focused()
+    expect(live.locator("#waiting [data-question]")).to_have_count(1)
     live.keyboard.press("Tab")
     live.keyboard.press("Tab")
     live.keyboard.press("Space")

@@ -245,6 +245,7 @@ def test_every_control_has_a_name_and_room_for_a_finger(page: Page, hive: FakeHi
 def test_relative_times_go_on_without_moving_anything(page: Page, hive: FakeHive) -> None:
     page.clock.install()
     page.goto(hive.url)
+    page.locator("#connection.is-live").wait_for()
     since = page.locator("[data-agent=alice] .now .since")
     expect(since).to_be_visible()
     chip = page.locator("[data-agent=alice] .chip")

@@ -26,7 +26,7 @@ from hyperhive.demo.model.server import ScriptedModel, scripted_model
 from hyperhive.domain.actors import THE_OPERATOR
 from hyperhive.runtimes import environment
 
-WAIT_SECONDS: Final = 30.0
+WAIT_SECONDS: Final = 90.0
 """How long a test waits for what takes a few seconds: the machine may be doing other things."""
 
 _DECLARATION: Final = """

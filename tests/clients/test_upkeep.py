@@ -24,7 +24,7 @@ from tests.harness.fake_server import FakeServer, a_message
 
 pytestmark = [pytest.mark.anyio, pytest.mark.xdist_group("clients")]
 
-WAIT_SECONDS = 30.0
+WAIT_SECONDS = 90.0
 HARNESS = (sys.executable, "-P", "-m", "hyperhive.harness")
 SUMMARY = """
 [[rule]]

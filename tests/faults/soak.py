@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass
 from typing import Final
 
 from tests.demos import Player, boxed_player
-from tests.faults.hives import Follower, HiveOfProcesses
+from tests.faults.hives import Follower, HiveOfProcesses, until
 from tests.faults.quick_server import QuickServer
 from tests.faults.storm import Storm, drivers, faults
 from tests.walls import open_directory
@@ -97,6 +97,10 @@ def run(
                     break
             starts.append(_wait_for(hive, server))
             storm.calm(CALM_SECONDS)
+        # One that waits to connect again would not notice that it is to stop.
+        with hive.operator() as operator:
+            seq = operator.state()["seq"]
+        until(lambda: follower.reached(seq), "the dashboard has caught up")
         follower.stop()
         server.signal(signal.SIGTERM)
         follower.end()

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 from tests.faults.hives import HiveOfProcesses, until
+from tests.faults.test_forge import quarantines
 from tests.promises import promise
 
 NOTHING = '{ kind = "command", command = ["true"] }'
@@ -55,16 +56,14 @@ def test_a_forge_that_is_killed_in_mid_push_has_all_of_it_or_nothing() -> None:
         push = hive.run(
             ["git", "push", "-q", "origin", "HEAD:main"], env=environment, cwd=work, session=True
         )
-        until(
-            lambda: push.poll() is not None or list(forge.rglob("tmp_objdir*")), "the push begins"
-        )
+        until(lambda: push.poll() is not None or quarantines(forge), "the push begins")
         server.send_signal(signal.SIGKILL)
         server.wait()
         push.wait()
 
         hive.started(hive.serve())
         until(lambda: ready(hive), "the forge is ready again")
-        assert not list(forge.rglob("tmp_objdir*"))
+        assert not quarantines(forge)
         after = git("ls-remote", "origin", place=work)
         assert after == before or wanted.strip() in after
         for repository in forge.glob("*.git"):

@@ -68,7 +68,7 @@ def test_the_driver_of_a_killed_harness_does_not_live_on(hive: HiveOfProcesses) 
 
     harness.kill()
 
-    until(lambda: not is_alive(driver), "the driver has ended", 2)
+    until(lambda: not is_alive(driver), "the driver has ended", on_this_machine(2))
 
 
 def test_the_next_harness_ends_what_was_left_and_is_told_that_the_message_came_before(
@@ -145,10 +145,12 @@ def test_up_ends_what_a_killed_harness_left_starts_another_and_the_work_is_done(
     number = hive.send("alice", "work")
     left = {pid_in(hive, "driver"), pid_in(hive, "child")}
     harness = hive.harness_of("alice")
-    hive.file("alice", "go").touch()
 
     hive.kill(harness, signal.SIGKILL)
 
-    until(lambda: not any(is_alive(pid) for pid in left), "what it left has ended", 2)
+    ended = on_this_machine(2)
+    until(lambda: not any(is_alive(pid) for pid in left), "what it left has ended", ended)
+    until(lambda: not is_alive(harness), "the harness has ended")
+    hive.file("alice", "go").touch()
     until(lambda: hive.message(number)["state"] == "acked", "the message is handled")
     assert hive.harness_of("alice") != harness

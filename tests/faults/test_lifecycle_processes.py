@@ -22,6 +22,7 @@ from hyperhive.store import Row, alerts
 from hyperhive.store import agents as rows
 from hyperhive.surfaces.http import harness as harness_endpoint
 from tests.faults.hives import is_alive
+from tests.pace import on_this_machine
 from tests.surfaces.hives import PATIENCE_SECONDS, Operator, until
 
 pytestmark = pytest.mark.anyio
@@ -29,7 +30,12 @@ pytestmark = pytest.mark.anyio
 LONG: Final = '[[rule]]\non = { body_contains = "long" }\nstep = [{ pause = 50.0 }]\n'
 """A script: what asks for something long takes longer than any test."""
 PATIENT: Final = Patience(stall=60.0, hello=60.0, look=0.5)
-QUICK: Final = Patience(stall=2.5, hello=4.0, look=0.2)
+
+
+def quick() -> Patience:
+    """Give a patience that is over soon, as far as this machine lets anybody be quick."""
+    return Patience(stall=on_this_machine(2.5), hello=on_this_machine(4.0), look=0.2)
+
 
 DEAD_LOOP: Final = '''
 """A harness whose loop ends when the file named by MARK appears, while its process stays."""
@@ -339,7 +345,7 @@ def dying(place: Place) -> tuple[str, ...]:
 async def test_a_harness_whose_loop_has_ended_is_found_restarted_and_told_of(
     place: Place, quick_beats: None, how: str
 ) -> None:
-    async with alive(place, patience=QUICK, harness=dying(place)) as hive:
+    async with alive(place, patience=quick(), harness=dying(place)) as hive:
         before = await hive.all_ready()
         long = await hive.admin.send("alice", "something long")
         await hive.reaches("alice", "busy")
@@ -364,7 +370,7 @@ async def test_loops_that_end_before_and_during_a_restart_are_found_and_their_ma
 ) -> None:
     place.ready_seconds = 6.0
     place.declare()
-    async with alive(place, patience=QUICK, harness=dying(place)) as hive:
+    async with alive(place, patience=quick(), harness=dying(place)) as hive:
         before = await hive.all_ready()
         place.end_loop("bob", "silent")
         await until(lambda: is_taken(place, "bob"))

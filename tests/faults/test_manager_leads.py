@@ -1,10 +1,13 @@
 """The manager restarts, rebuilds and reads the logs of an agent that really runs."""
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from hyperhive.client import AgentClient
+from hyperhive.domain.errors import InvalidError
 from tests.faults.hives import HiveOfProcesses, is_alive, until
 from tests.promises import promise
 
@@ -39,6 +42,18 @@ def made_anew(hive: HiveOfProcesses, before: int) -> int:
     return after
 
 
+def restart(queen: AgentClient) -> None:
+    """Restart alice; the hive may know for a moment of her hello and not yet of her box."""
+
+    def is_begun() -> bool:
+        with contextlib.suppress(InvalidError):
+            queen.call("restart", agent="alice", reason="it is stuck")
+            return True
+        return False
+
+    until(is_begun, "the restart begins")
+
+
 def verbs_of(hive: HiveOfProcesses, actor: str) -> list[tuple[str, str]]:
     with hive.operator() as operator:
         entries: list[Any] = list(operator.audit()["entries"])
@@ -51,7 +66,7 @@ def test_the_manager_restarts_and_rebuilds_an_agent_and_sees_its_logs(
 ) -> None:
     first = hive.harness_of("alice")
     with hive.agent("queen") as queen:
-        queen.call("restart", agent="alice", reason="it is stuck")
+        restart(queen)
         second = made_anew(hive, first)
         queen.call("rebuild", agent="alice")
         third = made_anew(hive, second)

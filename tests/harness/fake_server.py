@@ -59,6 +59,8 @@ class FakeServer:
         self.events: dict[tuple[int, int], dict[str, Any]] = {}
         self.ends: dict[int, dict[str, Any]] = {}
         self.heartbeats: list[dict[str, Any]] = []
+        self.probes: list[dict[str, Any]] = []
+        """What was told of boxes after the hello."""
         self.requests: list[tuple[dict[str, str], Any]] = []
         self.confirmed: list[tuple[str, str | None]] = []
         self.gone = 0
@@ -154,6 +156,8 @@ class FakeServer:
                 if left <= 0 or is_gone():
                     return {"turn": None}
                 self.changed.wait(min(left, 0.05))
+            if is_gone():
+                return {"turn": None}
             turn = self._work.pop(0)
             self.open_turns[session] = turn["id"]
             return {"turn": turn}
@@ -235,6 +239,10 @@ class _Handler(BaseHTTPRequestHandler):
             answer = fake.take_work(session, body["wait_seconds"], self._is_gone)
         elif self.path == "/harness/heartbeat":
             self._record(fake.heartbeats, body)
+        elif self.path == "/harness/probe":
+            if "probe" not in fake.hello_keys:
+                raise Problem(404, "not_found")
+            self._record(fake.probes, body)
         elif int(parts[3]) in fake.over:
             raise Problem(409, "turn_over")
         else:
@@ -271,8 +279,8 @@ class _Handler(BaseHTTPRequestHandler):
                 "turn": fake.open_turns.get(session),
             }  # fmt: skip
         try:
-            self._line(welcome)
             self._record(fake.hellos, body)
+            self._line(welcome)
             while not self._is_gone() and not self.server.crashed:
                 with contextlib.suppress(queue.Empty):
                     self._line(lines.get(timeout=0.02))

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.harness.conftest import StartHarness
-from tests.harness.fake_server import FakeServer, Problem, a_message
+from tests.harness.fake_server import WAIT_SECONDS, FakeServer, Problem, a_message
+from tests.pace import on_this_machine
 from tests.promises import promise
 
 
@@ -153,7 +154,7 @@ def test_stop_cancels_the_turn_and_ends_the_harness_well(
     harness = start_harness()
     hive.wait_until(lambda: hive.texts(turn))
     hive.command("stop")
-    assert harness.wait(8) == 0
+    assert harness.wait(on_this_machine(8)) == 0
     assert hive.ends[turn]["outcome"] == "cancelled"
 
 
@@ -163,7 +164,7 @@ def test_sigterm_ends_an_idle_harness_at_once(
     harness = start_harness()
     hive.wait_until(lambda: hive.looks)
     harness.send_signal(signal.SIGTERM)
-    assert harness.wait(3) == 0
+    assert harness.wait(on_this_machine(5)) == 0
 
 
 def test_sigterm_reports_the_turn_it_cancels(hive: FakeServer, start_harness: StartHarness) -> None:
@@ -172,7 +173,7 @@ def test_sigterm_reports_the_turn_it_cancels(hive: FakeServer, start_harness: St
     harness = start_harness()
     hive.wait_until(lambda: hive.texts(turn))
     harness.send_signal(signal.SIGTERM)
-    assert harness.wait(8) == 0
+    assert harness.wait(on_this_machine(8)) == 0
     assert hive.ends[turn]["outcome"] == "cancelled"
 
 
@@ -181,11 +182,12 @@ def test_a_harness_that_finds_no_server_ends_on_sigterm(
 ) -> None:
     harness = start_harness()
     log = box / "harness.log"
-    until = time.monotonic() + 5
-    while "interrupted" not in log.read_text() and time.monotonic() < until:
+    until = time.monotonic() + WAIT_SECONDS
+    while "interrupted" not in log.read_text():
+        assert time.monotonic() < until, "it never looked for the server"
         time.sleep(0.02)
     harness.send_signal(signal.SIGTERM)
-    assert harness.wait(3) == 0
+    assert harness.wait(on_this_machine(5)) == 0
 
 
 def test_a_running_turn_survives_a_restart_of_the_server(

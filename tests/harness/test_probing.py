@@ -38,22 +38,25 @@ def test_a_hello_does_not_wait_for_a_slow_probe_which_is_told_later(
 ) -> None:
     environment["HYPERHIVE_OPERATOR"] = deaf_port
     start_harness()
-    hive.wait_until(lambda: len(hive.hellos) == 2)
-    first, second = hive.hellos
-    assert "probe" not in first
-    assert second["probe"]["network"]["operator_reachable"] is False
-    assert first["session"] == second["session"]
+    hive.wait_until(lambda: hive.probes)
+    (hello,), (told,) = hive.hellos, hive.probes
+    assert "probe" not in hello
+    assert told["probe"]["network"]["operator_reachable"] is False
+    assert told["session"] == hello["session"]
 
 
-def test_a_late_probe_is_told_between_turns(
+def test_a_late_probe_holds_up_no_turn_and_no_turn_it(
     hive: FakeServer, start_harness: StartHarness, environment: dict[str, str], deaf_port: str
 ) -> None:
     environment["HYPERHIVE_OPERATOR"] = deaf_port
-    hive.driver |= {"command": ["sleep", "1.5"]}
+    hive.driver |= {"command": ["sleep", "3"]}
     turn = hive.give(a_message())
     start_harness()
-    hive.wait_until(lambda: len(hive.hellos) == 2)
+    hive.wait_until(lambda: hive.probes)
+    assert turn not in hive.ends
+    hive.wait_until(lambda: turn in hive.ends)
     assert hive.ends[turn]["outcome"] == "ok"
+    assert len(hive.hellos) == 1
 
 
 def test_a_reconnect_tells_the_probe_again(hive: FakeServer, start_harness: StartHarness) -> None:
@@ -71,6 +74,18 @@ def test_a_server_that_knows_of_no_probe_gets_a_hello_without_one(
 ) -> None:
     hive.hello_keys -= {"probe"}
     hive.driver |= {"command": ["true"]}
+    turn = hive.give(a_message())
+    start_harness()
+    hive.wait_until(lambda: turn in hive.ends)
+    assert [set(hello) for hello in hive.hellos] == [{"session", "pid", "version"}]
+
+
+def test_an_older_server_is_not_told_late_either(
+    hive: FakeServer, start_harness: StartHarness, environment: dict[str, str], deaf_port: str
+) -> None:
+    environment["HYPERHIVE_OPERATOR"] = deaf_port
+    hive.hello_keys -= {"probe"}
+    hive.driver |= {"command": ["sleep", "1.5"]}
     turn = hive.give(a_message())
     start_harness()
     hive.wait_until(lambda: turn in hive.ends)

@@ -61,7 +61,8 @@ def test_a_script_uses_tools_with_what_the_message_says(stage: Stage) -> None:
 def test_the_tools_are_reached_through_mcp_with_the_turn(stage: Stage) -> None:
     stage.play('[[rule]]\n[[rule.step]]\ncall = "echo"')
     methods = [message["method"] for _, message in stage.hive.requests]
-    assert sorted(methods) == ["initialize", "notifications/initialized", "tools/call"]
+    # Nobody waits for the answer to what is only told.
+    assert {"initialize", "tools/call"} <= set(methods)
     assert {headers["hyperhive-turn"] for headers, _ in stage.hive.requests} == {"1"}
 
 

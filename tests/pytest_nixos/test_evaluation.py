@@ -237,10 +237,10 @@ def test_an_evaluation_without_an_end_is_ended_at_its_limit_and_leaves_no_proces
 
 def test_what_a_killed_command_has_started_is_gone_with_it(tmp_path: Path) -> None:
     mark = tmp_path / "grandchild"
-    command = ["sh", "-c", f"sleep 600 & echo $! > {mark}; wait"]
+    command = ["sh", "-c", f"sleep 600 & echo $! > {mark}.new; mv {mark}.new {mark}; wait"]
 
     with pytest.raises(TookTooLong):
-        nix.run(command, seconds=0.5)
+        nix.run(command, seconds=2.0)
 
     gone = Path("/proc") / mark.read_text().strip() / "cmdline"
     assert soon(lambda: not gone.exists() or gone.read_bytes() == b"")

@@ -14,7 +14,7 @@ from tests.promises import promise
 from tests.surfaces.hives import Answer, Beside, Whole, Wire, a_hive_beside
 from tests.surfaces.oddities import JSON, LIGHT, SCALARS
 
-SECONDS = 10
+SECONDS = 60
 HEADERS = [
     "host", "cookie", "authorization", "origin", "sec-fetch-site", "last-event-id", "range",
     "content-type", "accept", "x-hyperhive-csrf", "accept-encoding", "expect",

@@ -118,7 +118,7 @@ async def test_a_step_that_does_not_happen_fails_the_story_by_name(place: Path) 
     hive = config.load(place / "hive.toml")
 
     async with running(hive, with_agents=True) as run:
-        story = Story(run, lambda _line: None, step_seconds=3)
+        story = Story(run, lambda _line: None, step_seconds=10)
         with pytest.raises(StoryError, match="alice asks bob and waits"):
             await story.play()
 

@@ -12,7 +12,16 @@ from hyperhive.services.briefing import briefing
 from hyperhive.surfaces.http.harness import HarnessEndpoint
 from tests.builders import ManualClock, a_hive
 from tests.promises import promise
-from tests.surfaces.hives import Box, Whole, Wire, a_harness, a_whole_hive, started, until
+from tests.surfaces.hives import (
+    PATIENCE_SECONDS,
+    Box,
+    Whole,
+    Wire,
+    a_harness,
+    a_whole_hive,
+    started,
+    until,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -96,6 +105,15 @@ async def test_its_connection_is_its_presence(hive: Whole, alice: Box) -> None:
     await shown_as(hive, "alice", "starting")
 
 
+async def test_what_its_box_is_like_may_be_told_after_the_hello(hive: Whole, alice: Box) -> None:
+    async with a_harness(alice):
+        assert (await agent_of(hive, "alice"))["probe"] is None
+        told = await alice.harness("probe", session="session-1", probe={"version": 1})
+
+        assert told.status == 200
+        assert (await agent_of(hive, "alice"))["probe"]["runtime"] == "process"
+
+
 @promise("H1")
 async def test_an_empty_inbox_is_no_turn(hive: Whole, alice: Box) -> None:
     async with a_harness(alice):
@@ -112,7 +130,7 @@ async def test_waiting_work_is_given_the_moment_it_arrives(hive: Whole, alice: B
 
         number = await hive.admin.send("alice")
 
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             turn = await waiting
     assert [message["id"] for message in turn["messages"]] == [number]
 
@@ -303,6 +321,7 @@ async def test_another_agents_session_is_useless(hive: Whole, alice: Box) -> Non
         steps: dict[str, dict[str, Any]] = {
             "work": {"wait_seconds": 0},
             "heartbeat": {},
+            "probe": {"probe": {}},
             f"turns/{turn['id']}/begin": {},
             f"turns/{turn['id']}/end": {"outcome": "ok"},
             f"turns/{turn['id']}/events": {"events": []},
@@ -337,7 +356,10 @@ async def test_the_same_session_name_on_two_sockets_is_two_sessions(
 
 
 async def test_a_session_that_never_said_hello_is_told_to(alice: Box) -> None:
-    for step, body in (("work", {"wait_seconds": 0}), ("heartbeat", {})):
+    steps: dict[str, dict[str, Any]] = {
+        "work": {"wait_seconds": 0}, "heartbeat": {}, "probe": {"probe": {}},
+    }  # fmt: skip
+    for step, body in steps.items():
         answer = await alice.harness(step, session="never-said", **body)
 
         assert (answer.status, answer.json()["code"]) == (409, "session_unknown")
@@ -427,6 +449,8 @@ WRONG = [
     ("session", f'{{"session": "session-1", "pid": 1, "version": "{"v" * 65}"}}'),
     ("session", '{"session": "session-1", "pid": 1, "version": "", "agent": "bob"}'),
     ("heartbeat", "[]"),
+    ("probe", '{"session": "session-1"}'),
+    ("probe", '{"session": "session-1", "probe": "a box"}'),
     ("heartbeat", '{"session": "session-1", "turn": "x"}'),
     (f"{TURN}/end", '{"session": "session-1"}'),
     (f"{TURN}/end", '{"session": "session-1", "outcome": "fine"}'),
@@ -513,7 +537,7 @@ async def test_a_quiet_connection_is_told_that_the_server_lives(hive: Whole) -> 
             asked.put_nowait({"type": "http.disconnect"})
 
     scope = {"method": "POST", "path": "/harness/session", "hyperhive.agent": "alice"}
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await endpoint(scope, asked.get, send)
 
     lines = [json.loads(line) for line in said if line.strip()]
@@ -532,7 +556,7 @@ async def test_a_stop_of_the_server_ends_the_connection_and_not_the_turn(tmp_pat
         await hive.admin.send("alice")
         await begun(hive.box("alice"))
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         rest = [part async for part in wire.parts()]
     await wire.close()
     assert b"welcome" in b"".join(rest)

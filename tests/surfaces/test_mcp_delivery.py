@@ -11,7 +11,16 @@ import pytest
 
 from tests.builders import ManualClock
 from tests.promises import promise
-from tests.surfaces.hives import MCP, Box, Whole, Wire, a_harness, a_whole_hive, until
+from tests.surfaces.hives import (
+    MCP,
+    PATIENCE_SECONDS,
+    Box,
+    Whole,
+    Wire,
+    a_harness,
+    a_whole_hive,
+    until,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -75,7 +84,7 @@ async def test_a_wait_returns_the_moment_a_message_arrives(hive: Whole, alice: B
 
     number = await hive.admin.send("alice")
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         (message,) = (await wait).result["messages"]
     assert message["id"] == number
 
@@ -128,7 +137,7 @@ async def test_what_was_leased_to_a_client_that_went_before_the_answer_began_is_
         )
     await wire.say(request)
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await gone.wait()
 
     async def is_back() -> bool:
@@ -246,7 +255,7 @@ async def test_a_wait_ends_with_its_turn(hive: Whole, alice: Box) -> None:
 
         await end(alice, turn)
 
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             called = await wait
     assert called.refusal is not None
     assert f"Turn {turn} is over." in called.refusal
@@ -291,6 +300,6 @@ async def test_a_wait_that_the_stop_of_the_hive_cuts_short_is_to_be_asked_again(
         wait = asyncio.create_task(hive.box("alice").rpc("tools/call", params))
         await waiting(hive, "alice")
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         answer = await wait
     assert answer.status == 503

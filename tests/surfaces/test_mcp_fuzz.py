@@ -13,7 +13,7 @@ from tests.surfaces.hives import MCP, Answer, Beside, a_harness, a_hive_beside
 from tests.surfaces.oddities import JSON, LIGHT
 
 LONGEST_WAIT = 0.01
-STEPS = ["work", "heartbeat", "turns/1/begin", "turns/1/events", "turns/1/end"]
+STEPS = ["work", "heartbeat", "probe", "turns/1/begin", "turns/1/events", "turns/1/end"]
 
 
 @pytest.fixture(scope="module")

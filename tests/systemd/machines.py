@@ -18,6 +18,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from tests.pace import on_this_machine
 from tests.systemd import installing
 
 LIFE_SECONDS: Final = 1200
@@ -59,7 +60,7 @@ class Namespace:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            timeout=seconds,
+            timeout=on_this_machine(seconds),
             check=False,
             env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"},
             cwd="/",
@@ -157,7 +158,7 @@ def booted(
 
 def await_that(holds: Callable[[], object], what: str, seconds: float = PATIENCE_SECONDS) -> None:
     """Wait until something holds, for so long; ``what`` says what did not come about."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + on_this_machine(seconds)
     while not holds():
         assert time.monotonic() < deadline, f"within {seconds:g} s this did not come about: {what}"
         time.sleep(_POLL_SECONDS)

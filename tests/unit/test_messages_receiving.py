@@ -12,6 +12,7 @@ from hyperhive.domain.messages import HAND_LEASE_SECONDS, REDELIVERY_SECONDS
 from hyperhive.services.callers import Caller
 from hyperhive.store.messages import Holder
 from tests.builders import Desk, ManualClock, a_desk
+from tests.pace import on_this_machine
 from tests.promises import promise
 from tests.store.holding import writer_held
 
@@ -147,7 +148,7 @@ async def test_no_wake_up_is_lost_in_many_rounds(tmp_path: Path) -> None:
                 sent.append(await desk.send("operator", agent))
             return sent
 
-        async with asyncio.timeout(LONG_SECONDS - 5):
+        async with asyncio.timeout(on_this_machine(LONG_SECONDS)):
             done = await asyncio.gather(*map(receive, agents), *map(send, agents))
 
     assert done[:3] == done[3:]

@@ -260,7 +260,7 @@ class TestServer:
     async def test_an_answer_that_hangs_ends_with_its_client(self) -> None:
         async with serving("[[rule]]\nanswer = [ { say = 'x' } ]\nhang = true") as model:
             with pytest.raises(TimeoutError):
-                await post(model, "/v1/messages", HELLO, seconds=0.3)
+                await post(model, "/v1/messages", HELLO, seconds=2.0)
             assert len(model.requests) == 1
 
     async def test_what_was_asked_is_kept_without_the_credential(self) -> None:

@@ -342,13 +342,12 @@ async def test_after_a_restart_the_leases_of_a_live_turn_wait_for_their_session(
         turn = await desk.turn("alice")
     async with a_desk(tmp_path) as desk:
         left_over = await desk.recovery.begin()
-        settling = asyncio.create_task(desk.recovery.settle(left_over, grace_seconds=0.05))
         assert left_over == [turn["id"]]
         assert await desk.recv("alice") == []
         assert desk.agents.state_of("alice") is AgentState.STARTING
 
         session = await desk.hello("alice", "s1")
-        await settling
+        await desk.recovery.settle(left_over, grace_seconds=0)
 
         assert session.turn == turn["id"]
         assert await desk.end("alice", turn["id"]) == "ok"

@@ -63,8 +63,13 @@ def _in_foreground(
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
+        # Its sockets answer before all of it has begun; who asks for a reload by then gets one.
+        early = asyncio.Event()
+        loop.add_signal_handler(signal.SIGHUP, early.set)
         async with running(hive, with_agents=with_agents, source=path, forge=forge_of(hive)) as run:
             loop.add_signal_handler(signal.SIGHUP, lambda: _reload(run))
+            if early.is_set():
+                _reload(run)
             if ready is not None:
                 ready(run)
             else:

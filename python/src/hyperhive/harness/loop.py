@@ -91,16 +91,12 @@ class Harness:
     async def _step(self) -> None:
         """Wait for one turn and run it; OvertakenError when something else comes first."""
         await unless(self._session.opened(), self._stopping.wait())
-        if self._session.has_news:
-            self._session.reopen()
-            return
         if self._not_held is not None:
             await self._give_back(self._not_held)
         asked = time.monotonic()
         turn = await unless(
             self._wait_for_work(),
             self._session.lost(),
-            self._session.news(),
             self._stopping.wait(),
         )
         welcome = self._session.welcome

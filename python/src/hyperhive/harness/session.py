@@ -6,7 +6,7 @@ through here, too, so that each waits for the stream and says hello again when t
 forgotten the session. A broken connection is normal and is reported once per outage.
 
 Hello tells what the probe of the box has found. It waits for that a moment only; what comes later
-is *news*, which the loop lets it tell by a second hello when no turn runs.
+is told by a request of its own.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from hyperhive import __version__
-from hyperhive.domain.errors import InvalidError, SessionUnknownError
+from hyperhive.domain.errors import InvalidError, NotFoundError, SessionUnknownError
 from hyperhive.harness.backoff import Backoff
 from hyperhive.harness.link import (
     REQUEST_SECONDS,
@@ -54,7 +54,7 @@ class Session:
         self._is_told = False
         """Whether the server knows what the probe has found."""
         self._is_unwanted = False
-        """Whether it is an older server, which refuses a hello that says more than it knows."""
+        """Whether it is an older server, which knows of no probe and refuses to be told of one."""
         self._on_welcome = on_welcome
         self._on_command = on_command
         self._id = os.urandom(16).hex()
@@ -71,17 +71,6 @@ class Session:
     def is_open(self) -> bool:
         """Whether the stream is open just now."""
         return self._open.is_set()
-
-    @property
-    def has_news(self) -> bool:
-        """Whether the probe has found something that the server was not told yet."""
-        return not (self._is_told or self._is_unwanted) and self._probing.found is not None
-
-    async def news(self) -> None:
-        """Return as soon as there is news; never when all is told."""
-        await self._probing.done()
-        if not self.has_news:
-            await asyncio.Event().wait()
 
     async def opened(self) -> None:
         """Return as soon as the stream is open."""
@@ -185,10 +174,29 @@ class Session:
             if self._trouble:
                 _log.warning("The session is open again.")
                 self._trouble = ""
-            while True:
-                line = await stream.next()
-                if line.get("type") == "command":
-                    self._obey(line)
+            telling = asyncio.create_task(self._tell_what_came_late())
+            try:
+                while True:
+                    line = await stream.next()
+                    if line.get("type") == "command":
+                        self._obey(line)
+            finally:
+                telling.cancel()
+                await asyncio.gather(telling, return_exceptions=True)
+
+    async def _tell_what_came_late(self) -> None:
+        """Tell what the probe has found, if that came after the hello; the next one has it, too."""
+        if self._is_told or self._is_unwanted:
+            return
+        await self._probing.done()
+        try:
+            await self.ask("/harness/probe", {"probe": self._probing.found})
+            self._is_told = True
+        except RefusedError as refusal:
+            self._is_unwanted = refusal.code == NotFoundError.code
+            _log.warning("The server does not take what the probe has found: %s", refusal)
+        except LinkError as error:
+            _log.info("The next hello tells what the probe has found: %s", error)
 
     def _obey(self, line: Mapping[str, Any]) -> None:
         try:

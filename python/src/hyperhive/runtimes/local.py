@@ -263,8 +263,9 @@ class LocalRuntime:
     async def _end_because(self, record: BoxRecord, reason: str) -> None:
         """End a box that may not go on; it has failed then, for this reason."""
         self._reasons[record.incarnation] = f"it was ended: {reason}"
-        processes.send(*record.harness, signal.SIGKILL)
+        # The reason first: who sees its end may look into its log at once.
         await self._in_thread(self._note_in_log, record.name, reason)
+        processes.send(*record.harness, signal.SIGKILL)
 
     def _note_in_log(self, name: str, reason: str) -> None:
         with contextlib.suppress(OSError):

@@ -29,7 +29,7 @@ class Walls:
         """Record what a box was found to be; where it is not as promised, raise an alert."""
         spec = self._specs().get(agent)
         if spec is None or probe is None:
-            # A harness that is still looking says hello first, and again when it knows.
+            # A harness that is still looking says hello first, and tells what it saw when it knows.
             return
         promises = expected(spec, self._namespaces)
         found = differences(probe, promises)

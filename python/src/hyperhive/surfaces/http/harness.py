@@ -31,6 +31,7 @@ RESOURCES: Final = (
     "POST /mcp",
     "POST /deliveries/<id>/confirm",
     "POST /harness/session",
+    "POST /harness/probe",
     "POST /harness/work",
     "POST /harness/heartbeat",
     "POST /harness/turns/<id>/begin",
@@ -58,6 +59,12 @@ class Hello(_Request):
     pid: Number
     probe: dict[str, Any] | None = None
     version: str = Field(max_length=64)
+
+
+class Probed(_Request):
+    """What a harness found when it looked at its box from inside, after its hello."""
+
+    probe: dict[str, Any]
 
 
 class Work(_Request):
@@ -180,6 +187,11 @@ class HarnessEndpoint:
             return {"turn": turn}
         if path == "/harness/heartbeat":
             self._sessions.heard(agent, _parse(Heartbeat, request).session)
+            return {}
+        if path == "/harness/probe":
+            probed = _parse(Probed, request)
+            self._sessions.require(agent, probed.session)
+            await self._looked_into(agent, probed.probe)
             return {}
         found = _TURN_PATH.fullmatch(path)
         if found is None:

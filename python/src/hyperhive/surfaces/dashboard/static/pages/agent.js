@@ -89,6 +89,8 @@ class AgentView {
   #draw;
   #looking = false;
   #isNew = true;
+  /** @type {import("../types.js").HiveEvent[] | null} those that came while turns were being listed */
+  #early = null;
 
   /**
    * @param {string} name
@@ -156,10 +158,12 @@ class AgentView {
     void this.#figures.load();
     void this.#threads.load();
     void this.#quotas.load();
+    this.#early = [];
     try {
       const page = await get(`/api/agents/${name}/turns?limit=${TURNS_SHOWN}`);
       for (const turn of page.turns) if (!this.#turns.has(turn.id)) this.#turns.set(turn.id, turn);
       this.#terminal.begin(page.turns);
+      for (const event of this.#early ?? []) this.#heardOfTurn(event);
       this.#drawTurns();
       say(this.#trouble, null);
     } catch (error) {
@@ -167,17 +171,24 @@ class AgentView {
       this.#isNew = true;
       say(this.#trouble, error instanceof Error ? error.message : String(error));
     }
+    this.#early = null;
   }
 
   /** @param {import("../types.js").HiveEvent} event */
   #heard(event) {
-    const { kind, agent, data } = event;
     this.#inbox.heard(event);
     this.#threads.heard(event);
-    if (agent === this.name && kind === "turn_started") {
+    if (event.agent !== this.name || !event.kind.startsWith("turn_")) return;
+    this.#heardOfTurn(event);
+    this.#early?.push(event);
+  }
+
+  /** @param {import("../types.js").HiveEvent} event */
+  #heardOfTurn({ kind, data }) {
+    if (kind === "turn_started" && !this.#turns.has(data.id)) {
       const blank = { ended_at: null, outcome: null, error: null, usage: {}, context_tokens: null, tools: {}, kind: "work", model: null };
       this.#took({ ...blank, ...data, agent: this.name });
-    } else if (agent === this.name && kind === "turn_ended") {
+    } else if (kind === "turn_ended") {
       const known = this.#turns.get(data.id);
       if (known) this.#took({ ...known, ...data, usage: data.usage ?? {} });
     }

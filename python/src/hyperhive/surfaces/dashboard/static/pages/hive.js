@@ -37,6 +37,10 @@ export function openHivePage(store) {
  * @param {() => void} then
  */
 function goTo(then) {
+  if (location.hash === "#/messages") {
+    then();
+    return;
+  }
   addEventListener("hashchange", () => then(), { once: true });
   location.hash = "#/messages";
 }

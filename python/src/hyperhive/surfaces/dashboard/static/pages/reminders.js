@@ -37,6 +37,8 @@ export function openRemindersPage(store) {
   /** @type {Map<number, Reminder>} */
   let found = new Map();
   let asked = 0;
+  /** @type {import("../types.js").HiveEvent[] | null} those that came while reminders were being listed */
+  let early = null;
   let due = false;
   const element = h(
     "div",
@@ -84,6 +86,7 @@ export function openRemindersPage(store) {
   /** @param {boolean} more */
   async function load(more) {
     asked += 1;
+    early = [];
     const mine = asked;
     const query = new URLSearchParams({ limit: String(PAGE_SIZE) });
     if (state.value) query.set("state", state.value);
@@ -95,11 +98,15 @@ export function openRemindersPage(store) {
       if (mine !== asked) return;
       if (!more) found = new Map();
       for (const reminder of page.reminders) found.set(reminder.id, reminder);
+      for (const event of early ?? []) take(event);
+      early = null;
       older.hidden = !page.more || found.size >= ROWS_MAX;
       say(trouble, null);
       draw();
     } catch (error) {
-      if (mine === asked) say(trouble, error instanceof Error ? error.message : String(error));
+      if (mine !== asked) return;
+      early = null;
+      say(trouble, error instanceof Error ? error.message : String(error));
     }
   }
 
@@ -113,11 +120,20 @@ export function openRemindersPage(store) {
     empty.hidden = found.size > 0;
   }
 
+  /**
+   * @param {import("../types.js").HiveEvent} event
+   * @returns {boolean} whether it changes what is shown
+   */
+  function take({ data: { reminder } }) {
+    if (!matches(reminder)) return found.delete(reminder.id);
+    found.set(reminder.id, reminder);
+    return true;
+  }
+
   store.hear((event) => {
     if (!event.kind.startsWith("reminder_")) return;
-    const reminder = event.data.reminder;
-    if (matches(reminder)) found.set(reminder.id, reminder);
-    else if (!found.delete(reminder.id)) return;
+    early?.push(event);
+    if (!take(event)) return;
     // Ten thousand that come due at once are drawn a few times, not ten thousand times.
     if (due) return;
     due = true;

@@ -21,6 +21,8 @@ export function deploymentsPanel(name, store) {
   const rows = h("ol", { class: "decision-rows" });
   const none = h("p", { class: "quiet", hidden: true });
   const trouble = h("p", { class: "refusal", role: "alert", hidden: true });
+  const failed = h("p", { class: "refusal failed", role: "alert", hidden: true });
+  let asked = 0;
   /** @type {KeyedList<Deployment & {runs: boolean}>} */
   const list = new KeyedList(rows, (first) => {
     const time = h("time", { class: "at" });
@@ -45,8 +47,10 @@ export function deploymentsPanel(name, store) {
   });
 
   async function load() {
+    const mine = ++asked;
     try {
       const { deployments } = /** @type {{deployments: Deployment[]}} */ (await get(`${path}/deployments`));
+      if (mine !== asked) return;
       list.show(new Map(deployments.map((each, index) => [each.commit, { ...each, runs: index === 0 }])));
       say(none, deployments.length === 0 ? "Nothing was deployed to it yet." : null);
       say(trouble, null);
@@ -61,11 +65,12 @@ export function deploymentsPanel(name, store) {
 
   /** @param {import("../types.js").HiveEvent} event */
   function heard({ kind, agent, data }) {
-    if (agent !== name) return;
-    if (kind === "agent_changed") open();
-    if (kind === "alert_raised" && data.key === `deploy:${name}`) say(trouble, data.text);
+    if (kind === "agent_changed" && agent === name) open();
+    if (data.key !== `deploy:${name}`) return;
+    if (kind === "alert_raised") say(failed, data.text);
+    if (kind === "alert_cleared") say(failed, null);
   }
 
-  const element = h("details", { class: "decided log deployments", toggle: open }, h("summary", {}, "What was deployed to it"), h("div", { class: "inside" }, trouble, none, rows));
+  const element = h("details", { class: "decided log deployments", toggle: open }, h("summary", {}, "What was deployed to it"), h("div", { class: "inside" }, failed, trouble, none, rows));
   return { element, heard };
 }

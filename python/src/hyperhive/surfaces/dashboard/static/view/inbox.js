@@ -24,6 +24,8 @@ export class Inbox {
   #chosen = "unread";
   /** @type {Map<number, Message>} the newest ones, as many as were asked for */
   #rows = new Map();
+  /** @type {import("../types.js").HiveEvent[] | null} those that came while messages were being listed */
+  #early = null;
   #limit = PAGE_SIZE;
   #more = false;
   #filters = h("div", { class: "filters", role: "group", "aria-label": "Show" });
@@ -56,26 +58,36 @@ export class Inbox {
   /** @param {boolean} more */
   async load(more) {
     if (more) this.#limit += PAGE_SIZE;
+    this.#early = [];
     const oldest = more ? `&before=${Math.min(...this.#rows.keys())}` : "";
     try {
       const page = await get(`/api/messages?agent=${encodeURIComponent(this.#name)}&limit=${PAGE_SIZE}${oldest}`);
       for (const message of page.messages) if (!this.#rows.has(message.id)) this.#rows.set(message.id, message);
+      // What was heard meanwhile may be about messages that were not known by then.
+      for (const event of this.#early ?? []) this.#take(event);
       this.#more = page.more;
       say(this.#trouble, null);
     } catch (error) {
       say(this.#trouble, error instanceof Error ? error.message : String(error));
     }
+    this.#early = null;
     this.draw();
   }
 
   /** @param {import("../types.js").HiveEvent} event */
   heard(event) {
     if (!event.kind.startsWith("message_")) return;
+    this.#take(event);
+    this.#early?.push(event);
+    if (this.#rows.size > 2 * this.#limit) this.#cut();
+  }
+
+  /** @param {import("../types.js").HiveEvent} event */
+  #take(event) {
     const told = event.data.message;
     const known = this.#rows.get(event.data.id ?? told?.id);
     if (known) this.#rows.set(known.id, changed(known, event));
     else if (told && this.#isOurs(told)) this.#rows.set(told.id, told);
-    if (this.#rows.size > 2 * this.#limit) this.#cut();
   }
 
   /** Keep the newest ones only. */

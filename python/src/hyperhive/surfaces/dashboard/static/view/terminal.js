@@ -45,7 +45,7 @@ export class Terminal {
 
   /** @param {readonly Turn[]} turns the newest first */
   begin(turns) {
-    this.#empty.hidden = turns.length > 0;
+    this.#empty.hidden = turns.length + this.#blocks.length > 0;
     const [newest] = turns;
     if (newest && this.#blocks.length === 0) this.#add(newest);
     this.#older.hidden = turns.length < 2;
