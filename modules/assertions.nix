@@ -210,6 +210,10 @@ let
         The firewall is what keeps the agents from the host's ports. Set networking.firewall.enable = true, or
         ${ofAgent "<name>" "network"} = "none" for: ${listed (attrNames private)}.
       '')
+      (failsIf (private == { } && cfg.spawned.hasPrivateNetwork && !config.networking.firewall.enable) ''
+        The firewall is what keeps agents that come at run time from the host's ports. Set
+        networking.firewall.enable = true, or ${option "spawned.enable"} = false.
+      '')
       (failsIf (elem cfg.operator.port cfg.network.hostTCPPorts) ''
         ${option "network.hostTCPPorts"} opens the operator's port ${toString cfg.operator.port} to the agents, who could then
         try to log in. Remove it there.
@@ -336,7 +340,7 @@ in
         The secret ${path} is given to more than one. A login that two agents share logs one of
         them out: give each its own.
       '') shared
-      ++ optional (private != { } && hasLoopbackResolver) ''
+      ++ optional ((private != { } || cfg.spawned.hasPrivateNetwork) && hasLoopbackResolver) ''
         The agents' name servers are the host's own loopback, where they find none. Set
         ${option "network.nameservers"}.
       '';

@@ -14,7 +14,8 @@ let
 
   cfg = config.services.hyperhive;
   enabled = lib.filter (agent: agent.enable) (attrValues cfg.agents);
-  hasPrivate = any (agent: agent.network == "private") enabled;
+  hasPrivate =
+    any (agent: agent.network == "private") enabled || cfg.spawned.hasPrivateNetwork;
 
   # Every container's interface on the host begins so, also one whose name had to be cut.
   interfaces = "ve-h-";

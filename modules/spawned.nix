@@ -165,6 +165,13 @@ in
       description = "Whether any can be made.";
     };
 
+    hasPrivateNetwork = mkOption {
+      type = types.bool;
+      readOnly = true;
+      internal = true;
+      description = "Whether some may be made that have a network of their own.";
+    };
+
     texts = mkOption {
       type = types.attrsOf types.str;
       readOnly = true;
@@ -180,6 +187,9 @@ in
 
   config.services.hyperhive.spawned.pattern = pattern;
   config.services.hyperhive.spawned.isPossible = cfg.spawned.enable && manager != null;
+  # Whatever the manager's own is: only "none" is taken from it.
+  config.services.hyperhive.spawned.hasPrivateNetwork =
+    cfg.spawned.isPossible && pattern.network != "none";
 
   # The server finds it in one place; a new one is a reload.
   config.environment.etc = mkIf (cfg.enable && cfg.spawned.isPossible) {

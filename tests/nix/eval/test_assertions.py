@@ -99,6 +99,11 @@ FAULTS: Final[Mapping[str, tuple[dict[str, Any], dict[str, Any], str]]] = {
         {},
         "services.hyperhive.network.subnet is 10.229.1.0/16",
     ),
+    "no firewall for those that come at run time": (
+        {"agents": {name: {"network": "host"} for name in ("queen", "alice", "bob")}},
+        {"networking": {"firewall": {"enable": False}}},
+        "Set networking.firewall.enable = true, or services.hyperhive.spawned.enable = false",
+    ),
     "no firewall": (
         {},
         {"networking": {"firewall": {"enable": False}}},

@@ -160,6 +160,21 @@ def test_a_hive_without_private_networks_leaves_the_hosts_alone(nixos_eval: Eval
     assert found.value("networking.firewall.extraCommands") == ""
 
 
+def test_agents_that_come_at_run_time_have_the_walls_of_a_private_network(
+    nixos_eval: Evaluator,
+) -> None:
+    agents = {
+        "queen": {"network": "host"}, "alice": {"network": "host"}, "bob": {"network": "none"},
+    }  # fmt: skip
+
+    found = hive(nixos_eval, small(agents=agents))
+    alone = hive(nixos_eval, small(agents=agents, spawned={"enable": False}))
+
+    assert found.value("networking.nat.enable") is True
+    assert verdicts(found)[-1] == "-i ve-h-+ -j DROP"
+    assert alone.value("networking.nat.enable") is False
+
+
 def verdicts(found: Evaluated) -> list[str]:
     """Give the rules for what comes from a container, in the order in which they count.
 
