@@ -223,7 +223,9 @@ def test_what_was_left_out_or_null_is_not_warned_of() -> None:
     assert unused(hive) == []
 
 
-@pytest.mark.parametrize("more", [{"binds": [BIND]}, {"limits": {"memory": "1G"}}])
+@pytest.mark.parametrize(
+    "more", [{"binds": [BIND]}, {"limits": {"memory": "1G"}}, {"network": "none"}]
+)
 def test_what_the_process_runtime_cannot_keep_is_warned_of(more: dict[str, object]) -> None:
     hive = parse({"agents": {"queen": {**QUEEN, **more}}}, BASE)
 
@@ -376,6 +378,7 @@ EVERYTHING: dict[str, object] = {
             },
             "systemPrompt": "Be brief.",
             "runtime": "bubblewrap",
+            "network": "host",
             "tools": ["send", "recv"],
             "driverTools": ["Bash"],
             "mayMessage": ["queen", "manager", "operator"],

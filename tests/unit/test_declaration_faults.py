@@ -544,3 +544,10 @@ def test_only_claude_can_ask_the_operator_for_permissions() -> None:
     fault = only_fault(with_alice(driver=driver))
     assert fault.path == "agents.alice.driver.permissionPrompts"
     assert "Only the driver claude" in str(fault)
+
+
+@pytest.mark.parametrize("kind", ["claude", "codex"])
+def test_an_agent_that_needs_a_model_needs_a_network(kind: str) -> None:
+    fault = only_fault(with_alice(driver={"kind": kind}, network="none"))
+    assert fault.path == "agents.alice.network"
+    assert f"The driver {kind} reaches no model" in str(fault)

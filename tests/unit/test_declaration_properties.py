@@ -47,6 +47,7 @@ agents = st.fixed_dictionaries(
         "enable": st.booleans(),
         "systemPrompt": texts,
         "runtime": st.sampled_from(["process", "bubblewrap", "nixos-container"]),
+        "network": st.just("host"),
         "tools": st.none() | st.lists(st.sampled_from(sorted(set(Tool) - MANAGER_TOOLS))),
         "driverTools": st.none() | st.lists(words, max_size=2),
         "mayMessage": st.none() | st.lists(st.sampled_from(["queen", "manager", "operator"])),

@@ -46,6 +46,7 @@ CHANGES: dict[str, Mapping[str, object]] = {
     "system prompt": {"systemPrompt": "Be brief."},
     "environment": {"environment": {"LANG": "C"}},
     "runtime": {"runtime": "bubblewrap"},
+    "network": {"network": "none"},
     "memory": {"limits": {"memory": "1G"}},
 }
 

@@ -61,6 +61,13 @@ class RuntimeKind(StrEnum):
     NIXOS_CONTAINER = "nixos-container"
 
 
+class Network(StrEnum):
+    """What a box sees of the network."""
+
+    HOST = "host"
+    NONE = "none"
+
+
 class RestartPolicy(StrEnum):
     """Whether an agent that ended is started again."""
 
@@ -308,6 +315,11 @@ class Agent(Table):
         default=RuntimeKind.PROCESS,
         description="Where it runs. `process` isolates nothing: the agent can do what the hive's "
         "user can. `bubblewrap` and `nixos-container` are boxes.",
+    )
+    network: Network = Field(
+        default=Network.HOST,
+        description="What a box of `bubblewrap` sees of the network. `host` is the host's, its "
+        "loopback included; with `none` nothing can be reached but the hive, and no model either.",
     )
     tools: tuple[Tool, ...] | None = Field(
         default=None,

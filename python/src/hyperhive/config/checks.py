@@ -55,6 +55,7 @@ def relations(data: _Raw, base: Path) -> Iterator[Fault]:
         yield from _driver(name, _table(agent.get("driver")))
         yield from _recipients(("agents", name, "mayMessage"), agent.get("mayMessage"), agents)
         yield from _tools(name, agent)
+        yield from _network(name, agent)
         yield from _binds(name, agent, data, base)
         yield from _mcp_servers(name, agent)
     yield from _directories(data, agents, base)
@@ -107,6 +108,17 @@ def _better_name(name: str, agents: Mapping[str, _Raw]) -> str:
     if name_fault(plain) is None and plain not in agents:
         return f"Rename the agent, for example to {quoted(plain)}."
     return 'Rename the agent, as in "alice" or "build-2".'
+
+
+def _network(name: str, agent: _Raw) -> Iterator[Fault]:
+    kind = _table(agent.get("driver")).get("kind")
+    if agent.get("network") == "none" and kind in ("claude", "codex"):
+        yield fault_at(
+            ("agents", name, "network"),
+            "none",
+            f"The driver {kind} reaches no model without a network.",
+            'Remove the key, or write network = "host".',
+        )
 
 
 def _driver(name: str, driver: _Raw) -> Iterator[Fault]:

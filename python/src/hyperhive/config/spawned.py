@@ -97,6 +97,7 @@ def agent_of(hive: Hive, name: str, settings: SpawnedAgent) -> Agent:
         driver=driver,
         system_prompt=settings.system_prompt,
         runtime=manager.runtime,
+        network=manager.network,
         tools=settings.tools,
         may_message=settings.may_message,
         limits=manager.limits,

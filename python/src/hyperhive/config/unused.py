@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from hyperhive.config.agents import Agent, RuntimeKind
+from hyperhive.config.agents import Agent, Network, RuntimeKind
 from hyperhive.config.faults import key_path
 from hyperhive.config.hive import ForgeKind, Hive
 from hyperhive.config.shape import attribute
@@ -49,6 +49,11 @@ def _set_at(table: Table, pattern: list[str], place: tuple[str, ...]) -> Iterato
 
 def _not_of_use(agent: Agent) -> Iterator[str]:
     place = ("agents", agent.name)
+    if agent.network is Network.NONE and agent.runtime is not RuntimeKind.BUBBLEWRAP:
+        yield (
+            f"{key_path((*place, 'network'))}: the runtime {agent.runtime} does not look at it; "
+            "use bubblewrap."
+        )
     if agent.runtime is RuntimeKind.PROCESS:
         held = agent.limits
         limited = (held.memory, held.cpu, held.tasks) != (None, None, None)

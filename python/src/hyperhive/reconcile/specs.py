@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from hyperhive.config import Agent, DriverKind, Hive, RestartPolicy, StateAccess
+from hyperhive.config import Agent, DriverKind, Hive, Network, RestartPolicy, StateAccess
 from hyperhive.domain.backoff import RestartRules
 from hyperhive.domain.confinement import (
     BUBBLEWRAP,
@@ -91,6 +91,7 @@ def confinement(hive: Hive, agent: Agent) -> Confinement:
         kind=agent.runtime.value,
         mounts=tuple(mounts),
         programs=command or _PROGRAMS.get(agent.driver.kind, ()),
+        has_network=agent.network is not Network.NONE,
         limits=Limits(limits.memory_bytes, limits.cpu, limits.tasks),
         manager_writes=hive.manager.state_access is StateAccess.READ_WRITE,
     )
