@@ -1,11 +1,12 @@
 """A hive as the module declares it lives on systemd: it plays, it survives, it is worked with."""
 
 import re
+import shlex
 
 import pytest
 
 from tests.systemd.hives import AGENTS, Host, unit_of
-from tests.systemd.machines import await_that
+from tests.systemd.machines import Done, await_that
 from tests.systemd.rendering import TREE
 
 pytestmark = pytest.mark.xdist_group("systemd-hive")
@@ -104,6 +105,27 @@ def test_members_of_the_group_have_the_command_line_and_nobody_else(host: Host) 
     refused = host.machine.try_to(*status, user="stranger")
     assert refused.status != 0
     assert "You may not open /run/hyperhive/admin.sock" in refused.said
+
+
+def test_a_program_logs_in_within_the_container_of_its_agent(host: Host) -> None:
+    host.await_settled()
+    login = f"{host.program()} login alice --interactive -- sh -c"
+
+    def said(script: str) -> Done:
+        # It wants a terminal.
+        command = f"{login} {shlex.quote(script)}"
+        return host.machine.try_to(
+            "script", "--quiet", "--return", "--command", command, "/dev/null"
+        )
+
+    done = said("id -un; pwd; test ! -e /var/lib/hyperhive && echo inside >/home/agent/token")
+    assert done.status == 0, done.said
+    assert done.said.split()[:2] == ["agent", "/agents/alice/state"]
+    assert host.box("alice").run("cat", "/home/agent/token") == "inside\n"
+    failed = said("exit 3")
+    assert failed.status == 1
+    assert "sh ended with status 3" in failed.said
+    assert not host.agent("alice")["pauses"]
 
 
 @pytest.mark.parametrize("unit", ["hyperhive", "hyperhive-deploy@", "hyperhive-agent"])

@@ -43,7 +43,7 @@ def visit(settings: "Settings", hive: "Hive", name: str, command: tuple[str, ...
     if spec is None:
         raise InvalidError(
             f"{name} has no box that could be worked in from here.",
-            "It must be enabled, with the runtime process or bubblewrap.",
+            "It must be enabled.",
         )
     box = replace(spec, argv=command)
     with settings.client() as client:

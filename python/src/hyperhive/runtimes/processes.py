@@ -127,6 +127,24 @@ def belonging(session: int | None, marks: Mapping[str, str]) -> Iterator[Process
             yield process
 
 
+def first_of_unit(part: str, end: str) -> int | None:
+    """Find the oldest process of a unit of systemd, also of one in a container.
+
+    The path of its control group contains ``part`` and ends in ``end``.
+    """
+    found = (each for each in _living() if _is_of_unit(each.pid, part, end))
+    oldest = min(found, key=lambda each: each.kernel_start, default=None)
+    return oldest.pid if oldest is not None else None
+
+
+def environment_of(pid: int) -> dict[str, str]:
+    """Give the variables that a process was started with; none of one that is gone."""
+    with suppress(OSError):
+        pairs = (_PROC / str(pid) / "environ").read_bytes().split(b"\0")
+        return dict(os.fsdecode(pair).split("=", 1) for pair in pairs if b"=" in pair)
+    return {}
+
+
 def end_all(find: Callable[[], Iterable[Process]], seconds: float) -> tuple[int, ...]:
     """Kill what ``find`` yields and all that descends from it, again and again; give who is left.
 
@@ -176,6 +194,14 @@ def _living() -> Iterator[Process]:
             # Threads of the kernel have no session.
             if process is not None and process.session and not process.is_zombie:
                 yield process
+
+
+def _is_of_unit(pid: int, part: str, end: str) -> bool:
+    with suppress(OSError):
+        groups = (_PROC / str(pid) / "cgroup").read_text().splitlines()
+        paths = (line.rsplit(":", 1)[-1] for line in groups)
+        return any(part in path and path.endswith(end) for path in paths)
+    return False
 
 
 def _has_variables(pid: int, wanted: Sequence[bytes]) -> bool:

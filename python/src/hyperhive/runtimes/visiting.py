@@ -2,7 +2,8 @@
 
 It has the mounts, the home, the user and the environment of the agent's box, so what a login
 leaves in the home is there for the agent's next turn. The agent's harness must start no turn
-meanwhile; that is the caller's to see to.
+meanwhile; that is the caller's to see to. An agent that is a container has only the one, which
+must run: the program runs beside its harness.
 
 What runs in the box never has the caller's terminal, only a new one of its own whose characters
 are passed on: an agent can plant what is run in its home, and that must not be able to type into
@@ -13,6 +14,7 @@ import fcntl
 import os
 import pwd
 import select
+import shutil
 import signal
 import struct
 import subprocess
@@ -25,14 +27,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from hyperhive.domain import confinement
-from hyperhive.domain.confinement import BUBBLEWRAP, PROCESS
+from hyperhive.domain.confinement import BUBBLEWRAP, NIXOS_CONTAINER, PROCESS
 from hyperhive.domain.errors import ConflictError, ForbiddenError, InvalidError, UnavailableError
 from hyperhive.domain.instances import BoxSpec
-from hyperhive.runtimes import environment, mounts
+from hyperhive.runtimes import environment, mounts, processes
 from hyperhive.runtimes.bubblewrap import BubblewrapLauncher
 from hyperhive.runtimes.closures import of_interpreter, of_program
 from hyperhive.runtimes.limits import RlimitHolder
 from hyperhive.runtimes.mounts import Arrangement
+from hyperhive.runtimes.nixos_container import HARNESS, unit_of
 from hyperhive.runtimes.starting import Start, file_of, identity
 from hyperhive.runtimes.users import User, box_user
 
@@ -45,6 +48,10 @@ _LOOK_SECONDS: Final = 0.2
 _AT_ONCE: Final = 65536
 _TERMINAL: Final = ("TERM", "COLORTERM")
 """Variables that say what the caller's terminal can do."""
+_OF_A_SERVICE: Final = frozenset(
+    {"INVOCATION_ID", "JOURNAL_STREAM", "NOTIFY_SOCKET", "SYSTEMD_EXEC_PID", "WATCHDOG_PID"}
+    | {"WATCHDOG_USEC"}
+)
 _NUMBER_ONE: Final = (
     "/bin/sh",
     "-c",
@@ -71,6 +78,7 @@ def visit(
         raise InvalidError("This needs a terminal.", "Run it by hand, with its output unpiped.")
     try:
         user = _user_of(spec)
+        opener = opener or _opener(spec, user)
         environment.make_directories(spec, user)
         with _claimed(spec.paths.home(spec.name)), quiet, ExitStack() as stack:
             master, slave = os.openpty()
@@ -79,7 +87,7 @@ def visit(
                 _copy_size(master)
                 if user is not None and user.dropped_to:
                     os.fchown(slave, user.uid, -1)
-                child = (opener or _opener(spec, user))(spec, slave)
+                child = opener(spec, slave)
             finally:
                 os.close(slave)
             return _relayed(child, master, beat)
@@ -129,6 +137,34 @@ class Walled(BubblewrapLauncher):
             return start.run(made).child
 
 
+class Guest:
+    """Opens a container of the host, which must run: the namespaces of its harness, as its user."""
+
+    def __init__(self, user: User | None) -> None:
+        self._user = user
+
+    def __call__(self, spec: BoxSpec, terminal: int) -> "subprocess.Popen[bytes]":
+        """Enter it and start what is to run there; see `Opener`."""
+        harness = processes.first_of_unit(f"{unit_of(spec.name)}/", f"/{HARNESS}.service")
+        if harness is None or self._user is None:
+            raise UnavailableError(
+                f"The container of {spec.name} does not run.", f"hyperhive start {spec.name}"
+            )
+        who = (f"--setuid={self._user.uid}", f"--setgid={self._user.gid}")
+        # Of all its variables only those that systemd means for the harness itself are left out.
+        kept = processes.environment_of(harness).items()
+        variables = {name: value for name, value in kept if name not in _OF_A_SERVICE}
+        return subprocess.Popen(
+            [
+                *(_of_the_host("setpriv"), "--no-new-privs"),
+                *(_of_the_host("nsenter"), "--all", f"--target={harness}", "--wd", *who, "--"),
+                *spec.argv,
+            ],
+            env=variables | _of_the_terminal(),
+            **_on(terminal, None),
+        )
+
+
 class _StartOnTerminal(Start):
     """Starts a box as every box is started, checked before anything runs in it."""
 
@@ -150,6 +186,12 @@ def _opener(spec: BoxSpec, user: User | None) -> Opener:
         return Plain(user)
     if spec.runtime == BUBBLEWRAP and user is not None:
         return Walled(user, of_interpreter(), RlimitHolder())
+    if spec.runtime == NIXOS_CONTAINER:
+        if os.geteuid() != 0:
+            raise ForbiddenError(
+                f"{spec.name} is a container, which only root may enter.", "Run this as root."
+            )
+        return Guest(user)
     raise InvalidError(f"A box of the kind {spec.runtime!r} cannot be visited.")
 
 
@@ -189,6 +231,14 @@ def _on(terminal: int, user: User | None) -> dict[str, Any]:
 
 def _take_terminal() -> None:
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+def _of_the_host(program: str) -> str:
+    """Find a program here: the variables that it is run with are those of the container."""
+    found = shutil.which(program)
+    if found is None:
+        raise UnavailableError(f"{program} is not in PATH.", "Install util-linux.")
+    return found
 
 
 def _of_the_terminal() -> dict[str, str]:
