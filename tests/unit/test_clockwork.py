@@ -174,6 +174,30 @@ async def test_stopping_finishes_what_is_under_way_and_cuts_off_what_takes_too_l
         assert [task.cancelled() for task in tasks] == [False, True]
 
 
+async def test_a_credential_that_is_missing_or_empty_is_an_alert_until_it_is_there(
+    tmp_path: Path,
+) -> None:
+    key, other = tmp_path / "key", tmp_path / "other"
+    other.write_text("here\n")
+    declared = {"credentials": {"API_KEY": str(key), "OTHER": str(other)}}
+    async with a_desk(tmp_path / "state", alice=declared) as desk:
+        upkeep = Upkeep(desk.store, desk.messages)
+        said = []
+        for content in (None, "\n", "sk-secret\n"):
+            if content is not None:
+                key.write_text(content)
+            for _ in range(2):
+                await upkeep.look_at_the_credentials()
+            said.append([each["text"] for each in await desk.store.read(alerts.standing)])
+
+    assert [[text.partition("(")[2].partition(")")[0] for text in texts] for texts in said] == [
+        [f"{key}: no such file or directory"],
+        [f"{key}: it is empty"],
+        [],
+    ]
+    assert "`hyperhive login alice`" in said[0][0]
+
+
 def scheduled(desk: Desk) -> list[Path]:
     return desk.store.backups(BACKUP_REASON)
 

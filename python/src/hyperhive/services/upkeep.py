@@ -1,6 +1,7 @@
-"""What has to be done again and again: leases, a new day, the secret, retention, backups."""
+"""What has to be done again and again: leases, a new day, secrets, retention, backups."""
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,7 @@ from hyperhive.store import Store, alerts, retention
 
 LOOK_SECONDS: Final = 5.0
 SECRET_ALERT: Final = "operator-secret"  # noqa: S105 - a key of an alert
+CREDENTIALS_LOOK_SECONDS: Final = 30.0
 RETENTION_SECONDS: Final = 3600.0
 BACKUP_LOOK_SECONDS: Final = 300.0
 BACKUP_REASON: Final = "scheduled"
@@ -36,6 +38,7 @@ class Upkeep:
             Chore("leases", LOOK_SECONDS, self._messages.release_overdue),
             Chore("day", LOOK_SECONDS, self.look_at_the_day),
             Chore("secret", LOOK_SECONDS, self.look_at_the_secret),
+            Chore("credentials", CREDENTIALS_LOOK_SECONDS, self.look_at_the_credentials),
             Chore("retention", RETENTION_SECONDS, retain),
             Chore("backups", BACKUP_LOOK_SECONDS, self.look_at_the_backups, at_start=False),
         )
@@ -51,13 +54,29 @@ class Upkeep:
         if self._logins is None:
             return
         fault = await asyncio.to_thread(self._logins.secret_fault)
-        standing = await self._store.read(lambda asking: alerts.text_of(asking, SECRET_ALERT))
+        await self._tell(SECRET_ALERT, fault)
+
+    async def look_at_the_credentials(self) -> None:
+        """Raise an alert for each agent that has not all its credentials, and take it back."""
+        for agent in self._messages.agents.hive.enabled_agents:
+            missing = await asyncio.to_thread(_missing, agent.credentials)
+            fault = None
+            if missing:
+                fault = (
+                    f"{agent.name} is without a credential: {'; '.join(missing)}. "
+                    f"Put it there, or store it by `hyperhive login {agent.name}`."
+                )
+            await self._tell(f"credential:{agent.name}", fault, agent.name)
+
+    async def _tell(self, key: str, fault: str | None, agent: str | None = None) -> None:
+        """Have an alert stand exactly while there is a fault."""
+        standing = await self._store.read(lambda asking: alerts.text_of(asking, key))
         if fault is not None and fault != standing:
             await self._store.write(
-                lambda work: alerts.raise_alert(work, SECRET_ALERT, fault, severity="error")
+                lambda work: alerts.raise_alert(work, key, fault, severity="error", agent=agent)
             )
         elif fault is None and standing is not None:
-            await self._store.write(lambda work: alerts.clear_alert(work, SECRET_ALERT))
+            await self._store.write(lambda work: alerts.clear_alert(work, key))
 
     async def retain(self, hive: Hive) -> int:
         """Delete what is past its time, in small steps between which others write."""
@@ -91,3 +110,16 @@ class Upkeep:
         now = self._store.clock()
         found = [(path.stat().st_mtime, path) for path in self._store.backups(BACKUP_REASON)]
         return sorted((at if at <= now else 0.0, path) for at, path in found)
+
+
+def _missing(credentials: Mapping[str, Path]) -> list[str]:
+    """Say of which credentials there is nothing, and why."""
+    found = ((name, path, _fault(path)) for name, path in credentials.items())
+    return [f"{name} ({path}: {fault})" for name, path, fault in found if fault is not None]
+
+
+def _fault(path: Path) -> str | None:
+    try:
+        return None if path.read_bytes().strip() else "it is empty"
+    except OSError as error:
+        return (error.strerror or str(error)).lower()
