@@ -6,16 +6,23 @@ and nothing that changes from turn to turn, so that a model's cache keeps it.
 
 from typing import Any
 
-from hyperhive.config import Agent, Hive
+from hyperhive.config import Agent, Hive, RuntimeKind, StateAccess
+from hyperhive.domain import confinement
 from hyperhive.domain.actors import Role
 from hyperhive.domain.errors import NotFoundError
 from hyperhive.domain.forge_plan import COMMON_ORG
+from hyperhive.domain.paths import HivePaths
 
 _PLACES = """\
-Your files: $HYPERHIVE_STATE is yours and is kept for ever; turns start there. $HYPERHIVE_SHARED \
-belongs to all: what you write there, the others can read and change. $HYPERHIVE_DOCS holds the \
-hive's documents, read-only. Write down what you must remember: the next turn may know nothing \
-but your files."""
+Your files: `{state}` ($HYPERHIVE_STATE) is yours and is kept for ever; turns start there. \
+`{shared}` ($HYPERHIVE_SHARED) belongs to all: what you write there, the others can read and \
+change. `{docs}` ($HYPERHIVE_DOCS) holds the hive's documents, read-only. Write down what you must \
+remember: the next turn may know nothing but your files."""
+
+_PLACES_OF_MANAGER = """\
+You {may} what each of the others keeps, in `{states}`. An agent that came at your request has \
+its configuration in `{configs}`, a repository: commit there, then propose the commit; what is \
+deployed of it can be read in `{applied}`."""
 
 _FORGE = """\
 The hive has a git forge at {url}, and you are `{name}` there. git is set up: `git clone \
@@ -88,12 +95,31 @@ def system_prompt(hive: Hive, agent: Agent, forge_url: str | None = None) -> str
         f"You are {agent.name}, an agent of the hive {hive.name}. {agent.description}".strip(),
         _ROLES[agent.role].format(manager=hive.manager_name),
         _WORKING,
-        _PLACES,
+        _places(hive, agent),
         _of_forge(agent, forge_url) if forge_url is not None else "",
         f"The other agents:\n{others}" if others else "",
         agent.system_prompt.strip(),
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def _places(hive: Hive, agent: Agent) -> str:
+    """Say where the files are: a process has the host's paths, every other box its own."""
+    if agent.runtime is RuntimeKind.PROCESS:
+        own = HivePaths(hive.state_dir, hive.run_dir)
+        state, states, shared, docs = own.state(agent.name), own.state("NAME"), own.shared, own.docs
+        configs, applied = own.config("NAME"), own.applied_of("NAME")
+    else:
+        state, states = confinement.box_state(agent.name), confinement.box_state("NAME")
+        shared, docs = confinement.SHARED, confinement.DOCS
+        configs, applied = confinement.box_config("NAME"), confinement.APPLIED / "NAME"
+    said = _PLACES.format(state=state, shared=shared, docs=docs)
+    if agent.role is not Role.MANAGER:
+        return said
+    writes = hive.manager.state_access is StateAccess.READ_WRITE
+    more = {"states": states, "configs": configs, "applied": applied}
+    may = "can read and change" if writes else "can read"
+    return f"{said} {_PLACES_OF_MANAGER.format(may=may, **more)}"
 
 
 def _of_forge(agent: Agent, url: str) -> str:
