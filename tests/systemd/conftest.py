@@ -12,7 +12,7 @@ import pytest
 
 from pytest_nixos import Evaluated, Evaluator
 from tests.systemd import contract, installing
-from tests.systemd.hives import Host, demo_hive
+from tests.systemd.hives import SECRETS, Host, demo_hive
 from tests.systemd.machines import booted
 from tests.systemd.rendering import TREE, evaluate, furnish
 
@@ -30,7 +30,15 @@ def evaluated(_can_boot: None, nixos_eval: Evaluator) -> Evaluated:
 
 @pytest.fixture(scope="session")
 def host(evaluated: Evaluated) -> Iterator[Host]:
-    with booted(lambda root, debian: furnish(root, debian, evaluated)) as machine:
+    def prepare(root: Path, debian: Path) -> None:
+        furnish(root, debian, evaluated)
+        secrets = root / SECRETS.lstrip("/")
+        secrets.mkdir(mode=0o700)
+        for name in ("alice", "operator"):
+            (secrets / name).write_text(f"of {name}\n")
+            (secrets / name).chmod(0o600)
+
+    with booted(prepare) as machine:
         found = Host(machine)
         found.await_server()
         yield found

@@ -14,6 +14,7 @@ from tests.systemd.machines import Machine, Namespace, await_that
 
 AGENTS: Final = ("alice", "bob", "queen")
 UID: Final = 770
+SECRETS: Final = "/srv/secrets"
 SCRIPTS: Final = Path(hyperhive.__path__[0]) / "demo/scripts"
 START_SECONDS: Final = 60.0
 ROLLOUT_SECONDS: Final = 120.0
@@ -22,15 +23,22 @@ Snapshot = Mapping[str, Any]
 
 
 def demo_hive(*, without: str = "", **more: str) -> str:
-    """Declare the demo's agents in Nix; ``more`` is Nix text to add to an agent of that name."""
-    roles = {"queen": 'role = "manager";'}
+    """Declare the demo's agents in Nix; ``more`` is Nix text to add to an agent of that name.
+
+    What is declared as secret lies in `SECRETS`.
+    """
+    own = {
+        "queen": 'role = "manager";',
+        "alice": f'credentials.NOTE = "{SECRETS}/alice";',
+    }
     agents = "".join(
-        f'{name} = {{ {roles.get(name, "")} driver.kind = "scripted";'
+        f'{name} = {{ {own.get(name, "")} driver.kind = "scripted";'
         f" driver.script = {SCRIPTS / name}.toml; {more.get(name, '')} }};\n"
         for name in AGENTS
         if name != without
     )
-    return f"{{ agents = {{ {agents} }}; }}"
+    operator = f'operator.passwordFile = "{SECRETS}/operator";'
+    return f"{{ {operator} agents = {{ {agents} }}; }}"
 
 
 class Host:

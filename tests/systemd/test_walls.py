@@ -1,11 +1,12 @@
 """What a hostile agent finds in its guest: its own things, and no way to anybody else's."""
 
 import json
+from functools import partial
 from typing import Any
 
 import pytest
 
-from tests.systemd.hives import AGENTS, UID, Host
+from tests.systemd.hives import AGENTS, SECRETS, UID, Host
 from tests.systemd.machines import Done, await_that
 
 pytestmark = pytest.mark.xdist_group("systemd-hive")
@@ -59,7 +60,7 @@ def test_an_agent_finds_no_socket_but_its_own(host: Host) -> None:
 
     assert probe["sockets"]["own"] is True
     assert [path for path in probe["sockets"]["others"] if "hyperhive" in path] == []
-    assert tried(host, "ls", "-A", "/run/hyperhive").said.split() == ["agent.sock"]
+    assert tried(host, "ls", "-A", "/run/hyperhive").said.split() == ["agent.sock", "credentials"]
 
 
 @pytest.mark.parametrize("where", SOMEWHERE)
@@ -148,3 +149,38 @@ def test_an_agent_reads_none_of_the_hives_secrets(host: Host) -> None:
 
     assert found_by_probe(host, "alice")["secrets"] == []
     assert found_by_probe(host, "alice")["homes"] == []
+
+
+def test_a_secret_that_only_root_reads_reaches_its_agent_and_nobody_else(host: Host) -> None:
+    host.await_settled()
+    place = "/run/hyperhive/credentials/NOTE"
+
+    assert host.box("alice").run("cat", place, user=UID) == "of alice\n"
+    assert host.box("bob").try_to("cat", place, user=UID).status != 0
+    assert host.box("alice").try_to("sh", "-c", f"echo mine >{place}", user=UID).status != 0
+
+
+def test_a_secret_that_is_exchanged_arrives_and_one_that_is_missing_is_an_alert(
+    host: Host,
+) -> None:
+    host.await_settled()
+    secret = host.machine.path(f"{SECRETS}/alice")
+
+    def restart() -> None:
+        host.machine.run("systemctl", "restart", "hyperhive.service")
+        host.await_server()
+
+    def is_told() -> bool:
+        return any(each["key"] == "credential:alice" for each in host.state()["alerts"])
+
+    secret.write_text("another\n")
+    restart()
+    seen = partial(host.box("alice").try_to, "cat", "/run/hyperhive/credentials/NOTE", user=UID)
+    await_that(lambda: seen().said == "another\n", "alice sees what it is now")
+    secret.rename(secret.with_name("aside"))
+    restart()
+    await_that(is_told, "that there is none is an alert")
+    secret.with_name("aside").rename(secret)
+    restart()
+    await_that(lambda: not is_told(), "the alert is gone")
+    host.await_settled()

@@ -158,7 +158,8 @@ class Guest:
             [
                 *(_of_the_host("setpriv"), "--no-new-privs"),
                 *(_of_the_host("nsenter"), "--all", f"--target={harness}", "--wd", *who, "--"),
-                *spec.argv,
+                # It is found where the container has its programs.
+                *("/bin/sh", "-c", 'exec "$0" "$@"', *spec.argv),
             ],
             env=variables | _of_the_terminal(),
             **_on(terminal, None),
