@@ -64,6 +64,7 @@ in
   python = run "python" [
     "--ignore=tests/unit/test_layers.py"
     "tests/contract"
+    "tests/forge"
     "tests/harness"
     "tests/store"
     "tests/surfaces"
