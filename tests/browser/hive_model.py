@@ -418,7 +418,8 @@ class HiveModel:
     def probe(self, name: str, differences: list[str], remarks: list[str]) -> None:
         """Let an agent's box say what it found out about itself."""
         with self.changed:
-            found = {"differences": differences, "remarks": remarks}
+            facts = ["It runs as user 1000."]
+            found = {"differences": differences, "remarks": remarks, "facts": facts}
             self.agents[name]["probe"] = found
             self._emit("box_probed", name, {"probe": found})
 

@@ -93,7 +93,9 @@ def test_a_box_that_is_not_as_promised_says_so(live: Page, hive: FakeHive) -> No
     button(card(live), "More").click()
 
     expect(card(live).locator(".mark-bad")).to_have_text("box: it sees /home")
-    expect(card(live).locator(".remarks")).to_have_text("nothing limits its memory")
+    expect(card(live).locator(".remarks li")).to_have_text(
+        ["nothing limits its memory", "It runs as user 1000."]
+    )
 
 
 def test_pause_and_resume_take_turns_and_keep_the_focus(live: Page, hive: FakeHive) -> None:

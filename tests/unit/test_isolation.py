@@ -9,7 +9,7 @@ import pytest
 from hyperhive.domain.actors import Role
 from hyperhive.domain.confinement import BUBBLEWRAP, NIXOS_CONTAINER, Confinement, Mount
 from hyperhive.domain.instances import BoxSpec
-from hyperhive.domain.isolation import OWN_NAMESPACES, differences, expected, remarks
+from hyperhive.domain.isolation import OWN_NAMESPACES, differences, expected, facts, remarks
 
 HOST = {kind: f"{kind}:[1]" for kind in (*OWN_NAMESPACES, "net", "cgroup")}
 
@@ -37,6 +37,21 @@ def a_probe(**told: Any) -> dict[str, Any]:
         "sockets": {"own": True, "others": [], "abstract": []},
         "network": {"interfaces": ["lo", "eth0"], "operator_reachable": True},
     } | told
+
+
+def test_what_a_box_is_sees_and_reaches_is_told_in_sentences() -> None:
+    assert facts(a_probe(states={"bob": "read-only"}), expected(a_spec(), HOST)) == (
+        "It runs as user 1000 with no capability; its programs cannot gain privileges.",
+        "Namespaces of its own: ipc, mnt, pid, user, uts.",
+        "It can write to /agents/alice/state, /dev/shm, /home/agent, /shared, /tmp.",
+        "States of others that it sees: bob (read-only).",
+        "Network: lo, eth0; the operator's port can be reached.",
+    )
+
+
+@pytest.mark.parametrize("probe", [None, [], {"uid": "0", "writable": [1], "states": {"a": {}}}])
+def test_of_what_a_box_does_not_say_nothing_is_told(probe: object) -> None:
+    assert facts(probe, expected(a_spec(), HOST)) == ()
 
 
 def test_a_box_that_is_as_promised_differs_in_nothing() -> None:

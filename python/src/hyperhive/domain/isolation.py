@@ -22,6 +22,8 @@ _OF_A_GUEST: Final = ("/dev", "/dev/mqueue", "/var/tmp")  # noqa: S108 - the gue
 
 _OF_THE_HIVE: Final = ("/admin.sock", "/agent.sock")
 _SHOWN_MAX: Final = 5
+_NAMESPACES_SHOWN: Final = 10
+_PATHS_SHOWN: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ def expected(spec: BoxSpec, host_namespaces: Mapping[str, str]) -> Promises:
     """Say what is promised of this box; ``host_namespaces`` are the server's own."""
     declared = spec.confinement
     if declared.kind not in (BUBBLEWRAP, NIXOS_CONTAINER):
-        return Promises(is_closed=False)
+        return Promises(is_closed=False, host_namespaces=host_namespaces)
     own = (box_state(spec.name), confinement.SHARED, confinement.HOME)
     proposed = (confinement.CONFIGS,) if spec.role is Role.MANAGER else ()
     further = (mount.mount_point for mount in declared.mounts if not mount.is_read_only)
@@ -86,6 +88,30 @@ def remarks(probe: object, promises: Promises) -> tuple[str, ...]:
         found.append("The operator's page can be reached from this box; its login protects it.")
     if abstract := told.texts("sockets", "abstract"):
         found.append(f"These sockets of the host's network can be reached: {_listed(abstract)}.")
+    return tuple(found)
+
+
+def facts(probe: object, promises: Promises) -> tuple[str, ...]:
+    """Give in sentences what the box said that it is, sees and reaches, whatever was promised."""
+    told = _Told(probe if isinstance(probe, Mapping) else {})
+    found = []
+    if isinstance(uid := told.get("uid"), int):
+        gains = "cannot" if told.get("may_gain_privileges") is False else "can"
+        rights = "no capability" if told.get("capabilities") is False else "capabilities"
+        found.append(f"It runs as user {uid} with {rights}; its programs {gains} gain privileges.")
+    if (spaces := told.table("namespaces")) is not None:
+        host = promises.host_namespaces
+        own = sorted(kind for kind, name in spaces.items() if name != host.get(kind))
+        found.append(f"Namespaces of its own: {_listed(own, _NAMESPACES_SHOWN) or 'none'}.")
+    if (writable := told.texts("writable")) is not None:
+        found.append(f"It can write to {_listed(writable, _PATHS_SHOWN) or 'nothing'}.")
+    if (states := told.table("states")) is not None:
+        others = [f"{name} ({what})" for name, what in sorted(states.items())]
+        found.append(f"States of others that it sees: {_listed(others, _PATHS_SHOWN) or 'none'}.")
+    if (interfaces := told.texts("network", "interfaces")) is not None:
+        can = "can" if told.get("network", "operator_reachable") is True else "cannot"
+        seen = _listed(interfaces) or "none"
+        found.append(f"Network: {seen}; the operator's port {can} be reached.")
     return tuple(found)
 
 
@@ -224,7 +250,7 @@ def _silent(what: str) -> str:
     return f"The box did not say {what}."
 
 
-def _listed(names: list[str]) -> str:
-    shown = [name[:100] for name in names[:_SHOWN_MAX]]
+def _listed(names: list[str], most: int = _SHOWN_MAX) -> str:
+    shown = [name[:100] for name in names[:most]]
     more = len(names) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more else "")

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from hyperhive.domain.instances import BoxSpec
-from hyperhive.domain.isolation import differences, expected, remarks
+from hyperhive.domain.isolation import differences, expected, facts, remarks
 from hyperhive.store import Store, Writing, alerts, lifecycle
 from hyperhive.store.transaction import dumps
 
@@ -37,6 +37,7 @@ class Walls:
             "runtime": spec.runtime,
             "differences": list(found),
             "remarks": list(remarks(probe, promises)),
+            "facts": list(facts(probe, promises)),
         }
 
         def job(work: Writing) -> None:

@@ -31,10 +31,14 @@ class Context(TypedDict):
 
 
 class Probe(TypedDict):
-    """What an agent's box found out about itself at its start."""
+    """What an agent's box found out about itself at its start, in sentences.
+
+    Where it is other than promised, what is good to know, and what it is, sees and reaches.
+    """
 
     differences: list[str]
     remarks: list[str]
+    facts: list[str]
 
 
 class Tombstone(TypedDict):

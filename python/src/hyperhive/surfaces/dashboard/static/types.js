@@ -73,7 +73,7 @@
  * @property {string | null} model what its next turn uses
  * @property {string | null} declared_model what the declaration says
  * @property {{tokens: number, window: number | null} | null} context
- * @property {{differences: string[], remarks: string[]} | null} probe what its box found out about itself
+ * @property {{differences: string[], remarks: string[], facts?: string[]} | null} probe what its box found out about itself
  * @property {number | null} bytes what its files took when they were last measured
  *
  * @typedef {object} Alert

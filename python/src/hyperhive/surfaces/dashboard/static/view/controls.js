@@ -82,9 +82,9 @@ export class AgentControls {
     show(this.restart, isUp && agent.transient === null);
     show(this.stop, isUp);
     show(this.destroy, !agent.declared);
-    const remarks = agent.probe?.remarks ?? [];
-    this.#box.replaceChildren(...remarks.map((remark) => h("li", {}, remark)));
-    this.#box.hidden = remarks.length === 0;
+    const { remarks = [], facts = [] } = agent.probe ?? {};
+    this.#box.replaceChildren(...[...remarks, ...facts].map((said) => h("li", {}, said)));
+    this.#box.hidden = remarks.length + facts.length === 0;
     if (hadFocus && document.activeElement?.closest("[hidden]")) this.#firstButton()?.focus();
   }
 
