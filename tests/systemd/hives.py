@@ -83,6 +83,10 @@ class Host:
         found: list[Mapping[str, Any]] = self.state()["agents"]
         return next(agent for agent in found if agent["name"] == name)
 
+    def alerts(self) -> dict[str, str]:
+        """Give the words of the alerts that stand, by key."""
+        return {alert["key"]: alert["text"] for alert in self.state()["alerts"]}
+
     def await_states(self, *wanted: str, names: tuple[str, ...] = AGENTS) -> None:
         """Wait until all these agents are in one of these states."""
 

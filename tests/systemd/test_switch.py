@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from pytest_nixos import Evaluated, Evaluator
-from tests.systemd.hives import Host, demo_hive, unit_of
+from tests.systemd.hives import START_SECONDS, Host, demo_hive, unit_of
 from tests.systemd.machines import await_that
 from tests.systemd.rendering import evaluate, switch
 
@@ -72,6 +72,8 @@ def test_a_container_that_does_not_come_up_says_why_and_the_others_run(
     host.await_states("backing_off", "crashed", names=("bob",))
     reason = host.agent("bob")["reason"]
     assert "/srv/missing" in reason
+    await_that(lambda: "crashed:bob" in host.alerts(), "the operator is told of bob", START_SECONDS)
+    assert "/srv/missing" in host.alerts()["crashed:bob"]
     host.await_answer("alice")
     assert host.invocations()["alice"] == before["alice"]
 

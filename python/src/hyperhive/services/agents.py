@@ -10,6 +10,7 @@ from hyperhive.domain.agents import AgentState
 from hyperhive.domain.errors import InvalidError, NotFoundError
 from hyperhive.domain.events import EventKind
 from hyperhive.domain.roster import Member, Roster
+from hyperhive.services import crashes
 from hyperhive.store import Reading, Row, Store, Writing, alerts, spawned
 from hyperhive.store import agents as rows
 
@@ -83,6 +84,7 @@ class Agents:
     ) -> None:
         """Record what an agent is doing, within a transaction of the caller's."""
         if rows.set_state(work, name, state, reason):
+            crashes.tell(work, name, state)
             work.then(lambda: self._states.update({name: state}))
 
     async def set_state(self, name: str, state: AgentState, reason: str | None = None) -> None:

@@ -1,19 +1,14 @@
 """What is recorded of agents, for the reconciler: states, crashes, holds."""
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import Final
 
 from hyperhive.domain.agents import AgentState
 from hyperhive.domain.instances import Crash, Recorded, Replacement
 from hyperhive.domain.plan import Action, shown
+from hyperhive.services import crashes
 from hyperhive.services.agents import Agents
 from hyperhive.store import Reading, Row, Store, Writing, lifecycle
 from hyperhive.store import agents as rows
-
-CRASHES_KEPT: Final = 100
-"""More than any rule of restarting looks at."""
 
 
 class RecordedConditions:
@@ -37,18 +32,7 @@ class RecordedConditions:
 
     async def record_crash(self, agent: str, crash: Crash) -> None:
         """Add a crash; see `Conditions.record_crash`."""
-
-        def job(work: Writing) -> None:
-            row = rows.find(work, agent)
-            if row is None:
-                return
-            crashes = _crashes(row)
-            if any(known.incarnation == crash.incarnation for known in crashes):
-                return
-            kept = (*crashes, crash)[-CRASHES_KEPT:]
-            rows.set_crashes(work, agent, [asdict(each) for each in kept])
-
-        await self._store.write(job)
+        await self._store.write(lambda work: crashes.record(work, agent, crash))
 
     async def note_incarnation(self, agent: str, incarnation: str | None) -> None:
         """Record which box runs; see `Conditions.note_incarnation`."""
@@ -76,7 +60,7 @@ def recorded(row: Row) -> Recorded:
     """Give what an agent's row records of it."""
     return Recorded(
         held=row.held_by is not None,
-        crashes=_crashes(row),
+        crashes=crashes.of(row),
         state=AgentState(row.state),
         reason=row.reason,
         replace=_wish(row),
@@ -87,7 +71,3 @@ def recorded(row: Row) -> Recorded:
 def _wish(row: Row) -> Replacement | None:
     wish = lifecycle.wish_of(row)
     return Replacement(wish["incarnation"], wish["reason"]) if wish is not None else None
-
-
-def _crashes(row: Row) -> tuple[Crash, ...]:
-    return tuple(Crash(**crash) for crash in json.loads(row.crashes_json))

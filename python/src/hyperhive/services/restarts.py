@@ -15,7 +15,7 @@ from typing import Any, Final, assert_never
 from hyperhive import bus
 from hyperhive.config import RestartNote
 from hyperhive.domain.actors import THE_SYSTEM, Actor
-from hyperhive.domain.agents import AgentState
+from hyperhive.domain.agents import CONNECTED, AgentState
 from hyperhive.domain.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
 from hyperhive.domain.pauses import Cause, Pause
 from hyperhive.domain.plan import CHANGED
@@ -35,10 +35,11 @@ from hyperhive.domain.rollout import (
     begin,
 )
 from hyperhive.domain.turns import TurnOutcome
+from hyperhive.services import crashes
 from hyperhive.services.agents import Agents
 from hyperhive.services.sessions import Sessions
 from hyperhive.services.turns import finish
-from hyperhive.store import Store, Writing, audit, lifecycle, messages, turns
+from hyperhive.store import Store, Writing, alerts, audit, lifecycle, messages, turns
 from hyperhive.store import agents as rows
 from hyperhive.store.messages import Draft
 
@@ -223,6 +224,7 @@ class Restarts:
                     "failed": dict(rollout.failed),
                 }
                 self._tell_manager(work, rollout, "hive_restarted", done)
+                self._tell_operator(work, rollout)
             case _:
                 assert_never(step)
 
@@ -240,6 +242,19 @@ class Restarts:
         if len(rollout.order) > 1 and rollout.manager in self._agents.roster.members:
             body = f"{event} {json.dumps(told, ensure_ascii=False)}"
             messages.add(work, Draft(THE_SYSTEM, rollout.manager, body))
+
+    def _tell_operator(self, work: Writing, rollout: Rollout) -> None:
+        """Raise an alert about each agent that should be back and is not."""
+        for name, failure in rollout.failed.items():
+            row = rows.find(work, name)
+            if row is None or not row.present or row.held_by is not None:
+                continue
+            if AgentState(row.state) not in CONNECTED:
+                said = f"{name} did not come back from a restart ({rollout.reason}): {failure}."
+                if row.reason:
+                    said += f" What is known: {row.reason}."
+                key = crashes.key_of_restart(name)
+                alerts.raise_alert(work, key, said, severity="error", agent=name)
 
 
 def restart_note(rollout: Rollout, name: str) -> str:
