@@ -3,6 +3,7 @@
 Nothing here listens on a socket or starts a process; `a_desk` is the hive as its surfaces see it.
 """
 
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -46,6 +47,7 @@ class ManualClock:
 
     def __init__(self, at: float = EPOCH) -> None:
         self.at = at
+        self._passed = 0.0
 
     def __call__(self) -> float:
         return self.at
@@ -53,6 +55,15 @@ class ManualClock:
     def advance(self, seconds: float) -> None:
         """Let time pass; a negative number sets the clock back, as an administrator might."""
         self.at += seconds
+        self._passed += max(0.0, seconds)
+
+    def step(self, seconds: float) -> None:
+        """Set the clock, either way, while no time passes."""
+        self.at += seconds
+
+    def ticks(self) -> float:
+        """Give the seconds that have passed, whatever the clock was set to."""
+        return self._passed
 
 
 def an_agent(**settings: object) -> dict[str, object]:
@@ -193,9 +204,10 @@ def an_actor(name: str) -> Actor:
 
 async def wired(store: Store, hive: Hive) -> Desk:
     """Put the services onto an open store and declare the hive in it, as a server's start does."""
+    ticks = store.clock.ticks if isinstance(store.clock, ManualClock) else time.monotonic
     agents = Agents(store, hive)
     await agents.declare(hive)
-    turns, sessions = Turns(store, agents), Sessions(store, agents)
+    turns, sessions = Turns(store, agents), Sessions(store, agents, ticks)
     recovery = Recovery(store, agents, turns, sessions)
     quotas = Quotas(store, agents)
     messages = Messages(store, agents, quotas)

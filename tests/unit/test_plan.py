@@ -92,6 +92,16 @@ def test_the_incarnation_that_is_to_be_replaced_is_restarted() -> None:
     assert plan_of(a_spec(), wish, an_instance(a_spec())) == [(Restart, "alice")]
 
 
+def test_a_box_that_runs_and_has_crashed_is_ended_whatever_else_is_wished() -> None:
+    crash = Crash(NOW, "i1", "it had stalled")
+    for wish in (None, Replacement("i1", "asked for")):
+        memory = Recorded(crashes=(crash,), replace=wish)
+        [action] = plan(
+            {"alice": a_spec()}, {"alice": memory}, {"alice": an_instance(a_spec())}, now=NOW
+        )
+        assert action == Stop("alice", "it had stalled")
+
+
 def test_a_later_incarnation_is_not_restarted_for_an_old_wish() -> None:
     wish = Recorded(replace=Replacement("i0", "asked for"))
     assert plan_of(a_spec(), wish, an_instance(a_spec())) == []

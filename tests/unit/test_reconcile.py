@@ -391,6 +391,28 @@ async def test_a_healthy_run_makes_earlier_crashes_forgotten() -> None:
     assert world.conditions.agents["alice"].crashes == ()
 
 
+async def test_a_box_that_stalled_after_a_healthy_run_is_ended_and_waits_as_after_any_crash() -> (
+    None
+):
+    world = World("alice")
+    await world.reconciler.pass_once()
+    world.clock.advance(3600)
+    box = await world.box("alice")
+    assert box is not None
+    crash = Crash(world.clock.now(), box.incarnation, "it had stalled")
+    await world.conditions.record_crash("alice", crash)
+
+    await world.reconciler.pass_once()
+    assert not await world.runs("alice")
+    await world.reconciler.pass_once()
+    assert world.state("alice") is AgentState.BACKING_OFF
+    world.clock.advance(5)
+    await world.reconciler.pass_once()
+
+    assert await world.runs("alice")
+    assert len(world.conditions.agents["alice"].crashes) == 1
+
+
 async def test_a_crash_after_a_healthy_run_counts_as_the_first() -> None:
     world = World("alice")
     await world.reconciler.pass_once()

@@ -11,7 +11,9 @@ from hyperhive.domain.agents import AgentState
 from hyperhive.services.callers import Caller
 from hyperhive.services.conditions import RecordedConditions
 from hyperhive.services.control import Control
+from hyperhive.services.recovery import Recovery
 from hyperhive.services.restarts import Restarts
+from hyperhive.services.sessions import Sessions
 from hyperhive.services.stalls import Stalls
 from hyperhive.store import alerts
 from tests.builders import Desk, ManualClock, a_desk
@@ -44,9 +46,10 @@ def heard(desk: Desk, *names: str) -> None:
         desk.sessions.heard(name, "s1")
 
 
-async def is_to_be_replaced(desk: Desk, name: str = "alice") -> bool:
+async def crashed(desk: Desk, name: str = "alice") -> list[str]:
+    """Name the boxes of an agent that have crashed: whichever of them runs is ended for that."""
     recorded = await RecordedConditions(desk.store, desk.agents).recorded()
-    return recorded[name].replace is not None
+    return [crash.incarnation for crash in recorded[name].crashes]
 
 
 async def test_a_loop_that_is_silent_is_found_said_and_its_box_made_anew(
@@ -61,7 +64,7 @@ async def test_a_loop_that_is_silent_is_found_said_and_its_box_made_anew(
 
     assert set(await stalls.look()) == {"alice"}
 
-    assert await is_to_be_replaced(desk)
+    assert await crashed(desk) == ["alice-1"]
     standing = await desk.store.read(alerts.standing)
     assert [(each["key"], each["severity"]) for each in standing] == [("stalled:alice", "error")]
 
@@ -79,12 +82,44 @@ async def test_a_loop_that_is_silent_in_the_middle_of_a_turn_is_found(
 async def test_a_harness_that_never_says_hello_is_found(
     desk: Desk, stalls: Stalls, clock: ManualClock
 ) -> None:
-    await desk.agents.set_state("alice", AgentState.STARTING)
+    await desk.hello("queen")
+    assert await stalls.look() == {}
     clock.advance(90)
+    heard(desk, "queen")
     assert await stalls.look() == {}
     clock.advance(1)
 
     assert set(await stalls.look()) == {"alice"}
+
+
+async def test_a_box_has_its_own_time_to_say_hello(
+    desk: Desk, stalls: Stalls, clock: ManualClock
+) -> None:
+    await desk.hello("queen")
+    await stalls.look()
+    clock.advance(80)
+    heard(desk, "queen")
+    await RecordedConditions(desk.store, desk.agents).note_incarnation("alice", "alice-2")
+    await stalls.look()
+    clock.advance(20)
+
+    assert await stalls.look() == {}
+
+
+@pytest.mark.parametrize("state", ["rate_limited", "needs_login", "ready", "draining", "stopping"])
+async def test_a_loop_that_hangs_over_a_restart_of_the_server_is_found_whatever_its_agent_was(
+    desk: Desk, clock: ManualClock, state: str
+) -> None:
+    await desk.agents.set_state("alice", AgentState(state), "as the last server left it")
+    sessions = Sessions(desk.store, desk.agents, clock.ticks)
+    await Recovery(desk.store, desk.agents, desk.turns, sessions).begin()
+    after = Stalls(desk.store, desk.agents, sessions, desk.turns)
+    await sessions.hello("queen", "s1")
+    await after.look()
+    clock.advance(91)
+    sessions.heard("queen", "s1")
+
+    assert set(await after.look()) == {"alice"}
 
 
 async def test_the_time_in_which_there_was_no_server_counts_for_no_hello(
@@ -96,7 +131,38 @@ async def test_the_time_in_which_there_was_no_server_counts_for_no_hello(
     assert await after.look() == {}
     clock.advance(91)
 
-    assert set(await after.look()) == {"alice"}
+    assert "alice" in await after.look()
+
+
+@pytest.mark.parametrize("seconds", [3600, -3600])
+async def test_a_clock_that_is_set_makes_nobody_stall_and_hides_no_stall(
+    desk: Desk, stalls: Stalls, clock: ManualClock, seconds: float
+) -> None:
+    for name in ("queen", "alice"):
+        await desk.hello(name)
+    await desk.send("queen", "alice")
+    await desk.turn("alice")
+    assert await stalls.look() == {}
+    clock.step(seconds)
+    assert await stalls.look() == {}
+    clock.advance(61)
+    heard(desk, "queen")
+
+    assert set(await stalls.look()) == {"alice"}
+
+
+async def test_a_box_that_the_hive_is_ending_has_not_stalled(
+    desk: Desk, stalls: Stalls, clock: ManualClock
+) -> None:
+    for name in ("queen", "alice"):
+        await desk.hello(name)
+    await desk.agents.set_state("alice", AgentState.STOPPING, "the operator holds it")
+    await desk.sessions.goodbye(desk.open_sessions["alice"])
+    await stalls.look()
+    clock.advance(1000)
+    heard(desk, "queen")
+
+    assert await stalls.look() == {}
 
 
 async def test_an_agent_that_lives_and_leaves_its_work_is_found(
@@ -134,13 +200,14 @@ async def test_work_that_waits_for_the_end_of_a_pause_is_nobodys_fault(
     desk: Desk, stalls: Stalls, clock: ManualClock
 ) -> None:
     control = Control(desk.store, desk.agents, desk.sessions)
-    await desk.hello("alice")
+    for name in ("queen", "alice"):
+        await desk.hello(name)
     await desk.send("queen", "alice")
     for whom in ("alice", None):
         await control.pause(THE_OPERATOR, whom, via="test")
         for _ in range(10):
             clock.advance(10)
-            heard(desk, "alice")
+            heard(desk, "queen", "alice")
             assert await stalls.look() == {}
         await control.resume(THE_OPERATOR, whom, via="test")
 
@@ -194,4 +261,4 @@ async def test_the_messages_of_a_stalled_agent_come_again_and_its_alert_ends_wit
 
     assert [each["id"] for each in again["messages"]] == [number]
     assert await desk.store.read(alerts.standing) == []
-    assert not await is_to_be_replaced(desk)
+    assert await crashed(desk) == ["alice-1"]

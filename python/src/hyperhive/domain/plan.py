@@ -147,6 +147,10 @@ def _decide_running(
         return Stop(name, _UNDECLARED.reason)
     if memory.held:
         return Stop(name, _HELD.reason)
+    for crash in memory.crashes:
+        if crash.incarnation == instance.incarnation:
+            # Nothing works in it any more, so it has crashed as much as one that has ended.
+            return Stop(name, crash.reason)
     if memory.replace is not None and memory.replace.incarnation == instance.incarnation:
         return Restart(name, memory.replace.reason)
     if instance.digest != spec.digest:

@@ -92,7 +92,7 @@ async def _settle(view: View, instance: Instance, conditions: Conditions) -> boo
     until = view.now if instance.ended_at is None else instance.ended_at
     ran_well = is_healthy_run(instance.started_at, until, rules)
     match instance.phase:
-        case Phase.RUNNING if crashes and ran_well:
+        case Phase.RUNNING if crashes and ran_well and not known:
             await conditions.clear_crashes(name)
             return True
         case Phase.FAILED if not known:

@@ -9,7 +9,7 @@ from typing import Final
 
 import hyperhive
 from hyperhive.domain.actors import SYSTEM
-from hyperhive.domain.agents import AgentState
+from hyperhive.domain.agents import CONNECTED, AgentState
 from hyperhive.domain.events import EventKind
 from hyperhive.domain.turns import SESSION_GRACE_SECONDS
 from hyperhive.services.agents import Agents, limits_of
@@ -18,7 +18,8 @@ from hyperhive.services.turns import Turns
 from hyperhive.store import Store, Writing
 from hyperhive.store import agents as rows
 
-ALIVE: Final = frozenset({AgentState.READY, AgentState.BUSY, AgentState.DRAINING})
+ALIVE: Final = CONNECTED | {AgentState.DRAINING, AgentState.STOPPING}
+"""States that only a harness or a server that is no longer there could speak for."""
 
 
 class Recovery:

@@ -7,7 +7,8 @@ belongs to one that does not is released without counting an attempt.
 """
 
 import asyncio
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -37,7 +38,10 @@ _WAITING_FOR: Final = {
 
 @dataclass(slots=True, eq=False)
 class Session:
-    """A harness that is connected; ``commands`` is what it is still to be told."""
+    """A harness that is connected; ``commands`` is what it is still to be told.
+
+    ``heard_at`` is by `Sessions.ticks`.
+    """
 
     agent: str
     id: str
@@ -55,9 +59,15 @@ class Session:
 
 
 class Sessions:
-    """The harnesses that are connected, one for each agent at most."""
+    """The harnesses that are connected, one for each agent at most.
 
-    def __init__(self, store: Store, agents: Agents) -> None:
+    ``ticks`` gives seconds from a clock that only goes forward, whatever becomes of the time.
+    """
+
+    def __init__(
+        self, store: Store, agents: Agents, ticks: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.ticks = ticks
         self._store = store
         self._agents = agents
         self._open: dict[str, Session] = {}
@@ -82,7 +92,7 @@ class Sessions:
         to an earlier run of the server, goes on: `Session.turn` names it.
         """
         previous = self._open.get(agent)
-        opened = Session(agent, session, self._store.clock())
+        opened = Session(agent, session, self.ticks())
         self._open[agent] = opened
         if agent in self._missed:
             self._missed.pop(agent).set()
@@ -163,7 +173,7 @@ class Sessions:
 
     def heard(self, agent: str, session: str) -> None:
         """Note a sign of life from inside the harness's loop."""
-        self.require(agent, session).heard_at = self._store.clock()
+        self.require(agent, session).heard_at = self.ticks()
 
     async def settle(self, left_over: Iterable[int]) -> int:
         """End the turns of an earlier run of the server whose sessions have not come back.

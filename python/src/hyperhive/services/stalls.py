@@ -1,18 +1,22 @@
 """A message delivered while nobody runs a turn is a defect, not a state: it is found and mended.
 
-An agent has stalled when its harness is there and nothing happens: its loop is not heard from, it
-has never said hello, or there is work and it neither works nor waits. It is said, counted, and
-the box is made anew, so that its messages are delivered again.
+An agent has stalled when its box runs and nothing happens: its loop is not heard from, no harness
+says hello, or there is work and it neither works nor waits. It is said and counted as a crash of
+that box, which is ended for it and made anew as after any crash, so that its messages are
+delivered again. Time is told by a clock that nobody sets.
 """
 
 import asyncio
 import logging
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from hyperhive import bus
 from hyperhive.domain import pauses
-from hyperhive.domain.actors import SYSTEM
 from hyperhive.domain.agents import AgentState
+from hyperhive.domain.instances import Crash
+from hyperhive.services import crashes
 from hyperhive.services.agents import Agents
 from hyperhive.services.sessions import Sessions
 from hyperhive.services.turns import Turns
@@ -24,6 +28,14 @@ STALL_SECONDS: Final = 60.0
 HELLO_SECONDS: Final = 90.0
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Stall:
+    """Which box has stalled, and how."""
+
+    box: str
+    reason: str
 
 
 class Stalls:
@@ -46,7 +58,8 @@ class Stalls:
         self._stall_seconds = stall_seconds
         self._hello_seconds = hello_seconds
         self._idle_since: dict[str, float] = {}
-        self._began_at = store.clock()
+        self._mute_since: dict[str, tuple[str, float]] = {}
+        """Which box has no harness that is connected, and since when that has been seen."""
 
     async def run(self, look_seconds: float = LOOK_SECONDS) -> None:
         """Look again and again; an error is logged and the next look tries again."""
@@ -58,37 +71,39 @@ class Stalls:
             await asyncio.sleep(look_seconds)
 
     async def look(self) -> dict[str, str]:
-        """Find who has stalled, have them restarted, and say why, by name."""
-        found = await self._store.read(self._find)
-        for name, reason in found.items():
-            _log.warning("%s has stalled: %s", name, reason)
-            await self._store.write(partial(self._mend, name=name, reason=reason))
-        return found
+        """Find who has stalled, have their boxes ended, and say why, by name."""
+        now = self._sessions.ticks()
+        found = await self._store.read(partial(self._find, now=now))
+        for name, stall in found.items():
+            _log.warning("%s has stalled: %s", name, stall.reason)
+            await self._store.write(partial(self._mend, name=name, stall=stall))
+        return {name: stall.reason for name, stall in found.items()}
 
-    def _find(self, asking: Reading) -> dict[str, str]:
+    def _find(self, asking: Reading, now: float) -> dict[str, Stall]:
         if lifecycle.rollout(asking) is not None:
             self._idle_since.clear()
+            self._mute_since.clear()
             return {}
         busy = {row.agent for row in turns.open_turns(asking)}
-        found: dict[str, str] = {}
+        found: dict[str, Stall] = {}
         for row in rows.all_present(asking):
-            reason = self._why(asking, row, runs_turn=row.name in busy)
-            if reason is not None and lifecycle.wish_of(row) is None:
-                found[row.name] = reason
+            if row.incarnation is None or _is_ending(row):
+                self._forget(row.name)
+                continue
+            reason = self._why(asking, row, now, runs_turn=row.name in busy)
+            if reason is not None:
+                found[row.name] = Stall(row.incarnation, reason)
         return found
 
-    def _why(self, asking: Reading, row: Row, *, runs_turn: bool) -> str | None:
-        if row.incarnation is None:
-            self._idle_since.pop(row.name, None)
-            return None
+    def _why(self, asking: Reading, row: Row, now: float, *, runs_turn: bool) -> str | None:
         session = self._sessions.of(row.name)
         if session is None:
-            # While the server was away nobody could say hello to it.
-            waited = asking.now - max(row.since, self._began_at)
-            if row.state == AgentState.STARTING.value and waited > self._hello_seconds:
-                return f"its harness has not said hello for {waited:.0f} s"
+            mute = now - self._mute_from(row, now)
+            if mute > self._hello_seconds:
+                return f"its harness has not said hello for {mute:.0f} s"
             return None
-        silent = asking.now - session.heard_at
+        self._mute_since.pop(row.name, None)
+        silent = now - session.heard_at
         if silent > self._stall_seconds:
             return f"its loop has not been heard from for {silent:.0f} s"
         has_work = not runs_turn and not self._turns.is_awaited_by(row.name)
@@ -97,16 +112,37 @@ class Stalls:
         if not has_work or pauses.standing(held, asking.now):
             self._idle_since.pop(row.name, None)
             return None
-        idle = asking.now - self._idle_since.setdefault(row.name, asking.now)
+        idle = now - self._idle_since.setdefault(row.name, now)
         if idle >= self._stall_seconds:
             return f"it has had work for {idle:.0f} s and has not taken it up"
         return None
 
-    def _mend(self, work: Writing, name: str, reason: str) -> None:
-        row = rows.find(work, name)
-        if row is None or row.incarnation is None:
-            return
-        text = f"{name} had stalled: {reason}. It is restarted; its messages are delivered again."
-        alerts.raise_alert(work, f"stalled:{name}", text, severity="error", agent=name)
-        lifecycle.replace(work, row, f"it had stalled: {reason}", SYSTEM)
+    def _mute_from(self, row: Row, now: float) -> float:
+        """Say since when this very box of an agent is known to have no harness."""
+        box, since = self._mute_since.get(row.name, (None, now))
+        if box != row.incarnation:
+            since = now
+        self._mute_since[row.name] = row.incarnation, since
+        return since
+
+    def _forget(self, name: str) -> None:
         self._idle_since.pop(name, None)
+        self._mute_since.pop(name, None)
+
+    def _mend(self, work: Writing, name: str, stall: Stall) -> None:
+        row = rows.find(work, name)
+        if row is None or row.incarnation != stall.box:
+            return
+        said = f"{name} had stalled: {stall.reason}."
+        text = f"{said} It is restarted; its messages are delivered again."
+        alerts.raise_alert(work, f"stalled:{name}", text, severity="error", agent=name)
+        crashes.record(work, name, Crash(work.now, stall.box, f"it had stalled: {stall.reason}"))
+        work.wake(bus.LIFECYCLE)
+        self._forget(name)
+
+
+def _is_ending(row: Row) -> bool:
+    """Whether the hive ends the box that runs, or is about to."""
+    is_crashed = any(crash.incarnation == row.incarnation for crash in crashes.of(row))
+    is_stopping = row.state == AgentState.STOPPING.value
+    return is_crashed or is_stopping or lifecycle.wish_of(row) is not None
