@@ -116,8 +116,13 @@ in
       description = "The harness of agent ${name}";
       wantedBy = [ "multi-user.target" ];
       after = [ "network.target" ];
-      # Nothing in here gives up on it; that is the server's to decide.
-      unitConfig.StartLimitIntervalSec = 0;
+      # A harness that keeps dying ends its guest, which is a crash to the server: whether and when
+      # to go on is its to decide.
+      unitConfig = {
+        StartLimitIntervalSec = 900;
+        StartLimitBurst = 5;
+        StartLimitAction = "exit";
+      };
 
       path = [ "/run/current-system/sw" ];
       environment =

@@ -5,7 +5,7 @@ import shlex
 
 import pytest
 
-from tests.systemd.hives import AGENTS, Host, unit_of
+from tests.systemd.hives import AGENTS, START_SECONDS, Host, unit_of
 from tests.systemd.machines import Done, await_that
 from tests.systemd.rendering import TREE
 
@@ -82,6 +82,24 @@ def test_a_guest_that_ends_by_itself_is_a_crash_and_comes_back(host: Host) -> No
     assert {name: host.invocations()[name] for name in ("alice", "queen")} == {
         name: before[name] for name in ("alice", "queen")
     }
+
+
+def test_a_guest_whose_harness_dies_again_and_again_ends_and_is_a_crash(host: Host) -> None:
+    host.await_settled()
+    before = host.invocations()
+    guest = host.machine.guest("h-alice")
+    with host.client() as client:
+        seq = client.state()["seq"]
+
+    def has_ended() -> bool:
+        guest.try_to("systemctl", "kill", "--signal=KILL", "--kill-whom=main", "hyperhive-agent")
+        return host.invocations()["alice"] != before["alice"]
+
+    await_that(has_ended, "alice's guest has ended", START_SECONDS)
+    await_that(lambda: host.invocations()["alice"] not in {"", before["alice"]}, "it runs again")
+    host.await_ready("alice")
+    states = host.states_since(seq, "alice")
+    assert "backing_off" in {state for state, _ in states}
 
 
 def test_the_operator_stops_a_guest_and_starts_it(host: Host) -> None:

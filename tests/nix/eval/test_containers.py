@@ -170,16 +170,22 @@ def test_there_is_no_way_to_root(little: Evaluated) -> None:
     assert inside.unit(UNIT).section("Service")["NoNewPrivileges"] == "true"
 
 
-def test_the_harness_runs_under_a_watchdog_and_is_always_brought_back(little: Evaluated) -> None:
+def test_the_harness_runs_under_a_watchdog_and_is_brought_back(little: Evaluated) -> None:
     unit = guest(little, "alice").unit(UNIT)
     service = unit.section("Service")
 
     assert service["ExecStart"].endswith("/bin/hyperhive agent")
     assert (service["Type"], service["Restart"], service["User"]) == ("notify", "always", "agent")
     assert int(service["WatchdogSec"]) > 0
-    assert unit.section("Unit")["StartLimitIntervalSec"] == "0"
     assert service["OOMPolicy"] == "continue"
     assert unit.wanted_by == ("multi-user.target",)
+
+
+def test_a_harness_that_keeps_dying_ends_its_guest(little: Evaluated) -> None:
+    section = guest(little, "alice").unit(UNIT).section("Unit")
+
+    limit = {key: section[f"StartLimit{key}"] for key in ("Action", "Burst", "IntervalSec")}
+    assert limit == {"Action": "exit", "Burst": "5", "IntervalSec": "900"}
 
 
 def test_no_unit_of_a_container_can_fail_its_activation(example: Evaluated) -> None:
