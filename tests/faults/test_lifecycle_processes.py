@@ -1,7 +1,9 @@
 """The life of real harness processes under one server: holds, restarts, reloads, dead loops."""
 
 import asyncio
+import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -175,7 +177,11 @@ class Life:
 
 @asynccontextmanager
 async def alive(
-    place: Place, *, patience: Patience = PATIENT, harness: tuple[str, ...] = HARNESS
+    place: Place,
+    *,
+    patience: Patience = PATIENT,
+    harness: tuple[str, ...] = HARNESS,
+    stop_agents: bool = True,
 ) -> AsyncIterator[Life]:
     """Run the declared hive with its agents."""
     async with bootstrap.running(
@@ -184,6 +190,7 @@ async def alive(
         source=place.file,
         harness=harness,
         patience=patience,
+        stop_agents=stop_agents,
     ) as run:
         yield Life(run)
 
@@ -255,6 +262,32 @@ async def test_a_restart_of_all_is_in_order_and_what_it_cut_comes_back_uncounted
         assert message["redelivered"]
         cut = next(f for f in facts if f["kind"] == "turn_ended" and f["agent"] == "alice")
         assert cut["data"]["outcome"] == "drained"
+
+
+async def test_agents_whose_boxes_went_with_the_server_come_back_in_order_and_are_told(
+    place: Place,
+) -> None:
+    async with alive(place, stop_agents=False) as hive:
+        before = await hive.all_ready()
+        pids = [await hive.pid(name) for name in before]
+        seq = len(await hive.facts())
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    async with alive(place) as hive:
+        for name, box in before.items():
+            await hive.reaches(name, "ready", "busy", but=box)
+        await until(lambda: no_rollout(hive))
+        facts = (await hive.facts())[seq:]
+
+    told = [
+        n
+        for n, fact in enumerate(facts)
+        if (fact["kind"], fact["agent"]) == ("message_queued", "queen")
+    ]
+    assert len(told) == 2
+    assert first(facts, "agent_state_changed", "queen", "ready") < told[0]
+    for name in ("alice", "bob"):
+        assert told[0] < first(facts, "agent_state_changed", name, "ready") < told[1]
 
 
 async def test_another_model_in_the_declaration_restarts_that_agent_only(place: Place) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from hyperhive.domain.actors import THE_OPERATOR
 from hyperhive.domain.agents import AgentState
-from hyperhive.domain.instances import Crash
+from hyperhive.domain.instances import UNSTARTED, Crash
 from hyperhive.services.conditions import RecordedConditions
 from hyperhive.services.restarts import Restarts
 from hyperhive.store import alerts
@@ -82,6 +82,25 @@ async def test_what_the_operator_stops_or_starts_anew_is_no_longer_told(tmp_path
         await RecordedConditions(desk.store, desk.agents).clear_crashes("alice")
         await crash(desk, 4)
         assert await standing(desk) == []
+
+
+async def test_an_agent_whose_box_crashed_is_told_in_its_next_turn(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        await crash(desk, 1)
+        await desk.send("queen", "alice")
+        turn = await desk.turn("alice")
+
+        assert turn["note"] is not None
+        assert "it fell over" in turn["note"]
+
+
+async def test_a_start_that_failed_is_nothing_to_tell_the_agent(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        conditions = RecordedConditions(desk.store, desk.agents)
+        await conditions.record_crash("alice", Crash(desk.clock(), f"{UNSTARTED}1", "no program"))
+        await desk.send("queen", "alice")
+
+        assert (await desk.turn("alice"))["note"] is None
 
 
 async def test_who_does_not_come_back_from_a_restart_is_told_until_they_do(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from hyperhive.domain.plan import (
     Restart,
     Start,
     Stop,
+    lost,
     next_due_seconds,
     plan,
     standings,
@@ -118,6 +119,37 @@ def test_an_agent_is_not_started_while_it_backs_off() -> None:
 
 def test_an_agent_is_started_when_it_has_backed_off_long_enough() -> None:
     assert plan_of(a_spec(), Recorded(crashes=crashes(NOW - 5)), None) == [(Start, "alice")]
+
+
+def test_an_agent_that_waits_for_its_turn_in_a_restart_is_not_started_and_shown_so() -> None:
+    memory = Recorded(waits=True)
+    assert plan_of(a_spec(), memory, None) == []
+    assert plan_of(a_spec(), memory, an_instance(a_spec())) == []
+    [standing] = standings({"alice": a_spec()}, {"alice": memory}, {}, now=NOW).values()
+    assert standing.state is AgentState.STARTING
+
+
+def test_what_ran_and_is_gone_without_anybody_having_seen_it_end_is_lost() -> None:
+    ran = Recorded(incarnation="i1", state=AgentState.READY)
+    gone: dict[str, Instance] = {}
+    unseen = {"alice": an_instance(a_spec(), Phase.STOPPED)}
+    declared = {"alice": a_spec()}
+    assert lost(declared, {"alice": ran}, gone) == ("alice",)
+    assert lost(declared, {"alice": ran}, unseen) == ("alice",)
+
+
+def test_what_runs_was_stopped_crashed_or_never_ran_is_not_lost() -> None:
+    ran = Recorded(incarnation="i1", state=AgentState.READY)
+    declared, spec = {"alice": a_spec()}, a_spec()
+    for phase in (Phase.RUNNING, Phase.FAILED):
+        assert lost(declared, {"alice": ran}, {"alice": an_instance(spec, phase)}) == ()
+    assert lost({}, {"alice": ran}, {}) == ()
+    for memory in (
+        replace(ran, held=True),
+        replace(ran, state=AgentState.STOPPED),
+        replace(ran, incarnation=None),
+    ):
+        assert lost(declared, {"alice": memory}, {}) == ()
 
 
 def test_an_agent_in_a_crash_loop_waits_for_the_operator() -> None:

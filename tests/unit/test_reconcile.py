@@ -313,6 +313,38 @@ async def test_a_change_of_declaration_is_left_to_whoever_restarts_in_order() ->
     assert await world.box("alice") == before
 
 
+async def test_boxes_that_are_gone_when_a_server_begins_are_left_to_whoever_starts_in_order() -> (
+    None
+):
+    world = World("queen", "alice")
+    await world.reconciler.pass_once()
+    await world.reconciler.pass_once()
+    for name in ("queen", "alice"):
+        await world.conditions.set_state(name, AgentState.READY, "")
+        await world.runtime.stop(name, 0)
+    told: list[tuple[str, ...]] = []
+
+    async def note(names: tuple[str, ...]) -> None:
+        told.append(names)
+        world.conditions.agents["alice"] = replace(world.conditions.agents["alice"], waits=True)
+
+    server = Reconciler(
+        world.runtime, world.conditions, lambda: world.declared, world.clock, again=note
+    )
+    running = asyncio.create_task(server.run())
+    await until(world, "queen")
+    await settled()
+    assert not await world.runs("alice")
+    assert world.state("alice") is AgentState.STARTING
+
+    world.conditions.agents["alice"] = replace(world.conditions.agents["alice"], waits=False)
+    server.wake("alice")
+    await until(world, "alice")
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert told == [("alice", "queen")]
+
+
 async def test_a_crash_backs_off_with_its_reason() -> None:
     world = World("alice")
     await world.reconciler.pass_once()

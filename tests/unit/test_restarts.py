@@ -332,6 +332,34 @@ async def test_agents_whose_declaration_changed_go_in_order_and_are_told_why(
         assert (event, data["reason"]) == ("hive_restarting", "its declaration changed")
 
 
+async def test_agents_whose_boxes_are_gone_start_in_order_and_are_told_why(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        number = await desk.send("queen", "alice")
+        await desk.turn("alice")
+        await runs(desk, "queen", "alice", "bob")
+        await desk.recovery.begin()
+        restarts = restarts_of(desk)
+        await restarts.begin_lost(("alice", "bob", "queen"))
+        await restarts.look()
+
+        conditions = RecordedConditions(desk.store, desk.agents)
+        assert await desk.state(number) == "queued"
+        recorded = await conditions.recorded()
+        assert {name for name, each in recorded.items() if each.waits} == {"alice", "bob"}
+        await runs(desk, "queen", box="2")
+        await restarts.look()
+        assert not any(each.waits for each in (await conditions.recorded()).values())
+        await runs(desk, "alice", "bob", box="2")
+        await restarts.look()
+
+        assert [word for word, _ in await told(desk)] == ["hive_restarting", "hive_restarted"]
+        assert (await told(desk))[0][1]["cut_turns"] == ["alice"]
+        await desk.hello("alice", "s2")
+        again = await desk.turn("alice", "s2")
+        assert "gone while no server ran" in again["note"]
+        assert [(each["id"], each["attempt"]) for each in again["messages"]] == [(number, 1)]
+
+
 async def test_a_change_while_a_restart_is_under_way_waits_for_its_end(tmp_path: Path) -> None:
     async with a_desk(tmp_path) as desk:
         await runs(desk, "queen", "alice", "bob")

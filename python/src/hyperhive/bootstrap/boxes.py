@@ -150,11 +150,13 @@ async def begin(
     operator: str,
     stop_agents: bool,
     in_order: Callable[[tuple[str, ...]], Awaitable[None]],
+    again: Callable[[tuple[str, ...]], Awaitable[None]],
     own: bool = True,
 ) -> asyncio.Task[None]:
     """Start to run the boxes of a hive; the task goes on until it is cancelled.
 
-    ``in_order`` restarts those whose declaration changed. Without ``own`` only those that the host
+    ``in_order`` restarts those whose declaration changed, ``again`` starts those whose boxes went
+    away while no server ran. Without ``own`` only those that the host
     makes are run, none that would be this process's.
     """
     clock = SystemClock()
@@ -175,6 +177,7 @@ async def begin(
         boxes.specs,
         clock,
         in_order=in_order,
+        again=again,
     )
     boxes.reconciler = reconciler
     if stop_agents:

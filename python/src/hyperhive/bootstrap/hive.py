@@ -240,6 +240,7 @@ async def running(
                     operator=where,
                     stop_agents=stop_agents,
                     in_order=run.restarts.begin_changed,
+                    again=run.restarts.begin_lost,
                     own=with_agents,
                 )
             )

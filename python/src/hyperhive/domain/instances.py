@@ -13,12 +13,16 @@ from enum import StrEnum
 from pathlib import Path
 from signal import Signals
 from types import MappingProxyType
+from typing import Final
 
 from hyperhive.domain.actors import Role
 from hyperhive.domain.agents import AgentState
 from hyperhive.domain.backoff import DEFAULT_RULES, RestartRules
 from hyperhive.domain.confinement import OPEN, Confinement
 from hyperhive.domain.paths import HivePaths
+
+UNSTARTED: Final = "unstarted-"
+"""How the incarnations begin that never came to be: their start failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +140,11 @@ class Crash:
     incarnation: str
     reason: str
 
+    @property
+    def had_run(self) -> bool:
+        """Whether a box had run that was lost by it."""
+        return not self.incarnation.startswith(UNSTARTED)
+
 
 @dataclass(frozen=True, slots=True)
 class Replacement:
@@ -151,7 +160,8 @@ class Recorded:
 
     ``crashes`` are those since the last healthy run or the operator's last start, in the order
     they were recorded; ``state`` and ``reason`` are what is shown now; ``incarnation`` is the box
-    that ran when somebody last looked.
+    that ran when somebody last looked. An agent that ``waits`` is not started yet: a restart that
+    is under way has it come later.
     """
 
     held: bool = False
@@ -160,3 +170,4 @@ class Recorded:
     reason: str | None = None
     replace: Replacement | None = None
     incarnation: str | None = None
+    waits: bool = False

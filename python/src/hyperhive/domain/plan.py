@@ -64,6 +64,7 @@ class Standing:
 
 _UNDECLARED: Final = Standing(AgentState.STOPPED, "it is not declared, or not enabled")
 _HELD: Final = Standing(AgentState.STOPPED, "the operator holds it")
+_WAITS: Final = Standing(AgentState.STARTING, "it waits for its turn in a restart")
 
 
 def plan(
@@ -75,8 +76,9 @@ def plan(
 ) -> tuple[Action, ...]:
     """Order the actions that turn ``observed`` into ``declared``.
 
-    ``declared`` holds only what is enabled. What the operator holds, what backs off from a crash
-    (judged at ``now``) and what is in a crash loop is not started. Stops come first: a box must
+    ``declared`` holds only what is enabled. What the operator holds, what waits for its turn in a
+    restart, what backs off from a crash (judged at ``now``) and what is in a crash loop is not
+    started. Stops come first: a box must
     release what its successor needs. Then the manager, so that it can coordinate the others.
     """
     stops: list[Action] = []
@@ -113,6 +115,26 @@ def standings(
         if obstacle is not None:
             found[name] = obstacle
     return found
+
+
+def lost(
+    declared: Mapping[str, BoxSpec],
+    recorded: Mapping[str, Recorded],
+    observed: Mapping[str, Instance],
+) -> tuple[str, ...]:
+    """Name the agents that ran when a server last looked and whose boxes are gone since, by name.
+
+    A box whose end was seen, a crash or a stop, is not lost.
+    """
+    return tuple(
+        name
+        for name, memory in sorted(recorded.items())
+        if name in declared
+        and memory.incarnation is not None
+        and not memory.held
+        and memory.state is not AgentState.STOPPED
+        and (name not in observed or observed[name].phase is Phase.STOPPED)
+    )
 
 
 def next_due_seconds(
@@ -163,6 +185,8 @@ def _obstacle(spec: BoxSpec | None, memory: Recorded, now: float) -> Standing | 
         return _UNDECLARED
     if memory.held:
         return _HELD
+    if memory.waits:
+        return _WAITS
     times = _times(memory)
     if is_crash_loop(times, spec.restart):
         return Standing(

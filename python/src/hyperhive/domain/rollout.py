@@ -117,6 +117,11 @@ class Digest:
 Step = Cut | Replace | Back | Announce | Digest
 
 
+def note(reason: str) -> str:
+    """Word what an agent is told whose box was made anew, for whatever reason."""
+    return f"You were restarted: {reason}. Your files and your session are intact."
+
+
 def begin(
     number: int,
     reason: str,

@@ -18,7 +18,7 @@ from uuid import uuid4
 
 from hyperhive.domain.actors import Role
 from hyperhive.domain.agents import AgentState
-from hyperhive.domain.instances import BoxSpec, Crash, Instance, Phase
+from hyperhive.domain.instances import UNSTARTED, BoxSpec, Crash, Instance, Phase
 from hyperhive.domain.plan import Action, Restart, Start, Stop
 from hyperhive.domain.ports import Clock, Conditions, Runtime
 
@@ -127,7 +127,7 @@ class Applier:
     async def _record_refusal(self, name: str, error: Exception) -> None:
         _log.warning("%s could not be started: %s", name, error)
         crash = Crash(
-            self._clock.now(), f"unstarted-{uuid4().hex}", f"it could not be started ({error})"
+            self._clock.now(), f"{UNSTARTED}{uuid4().hex}", f"it could not be started ({error})"
         )
         await self._conditions.record_crash(name, crash)
 

@@ -23,6 +23,7 @@ from hyperhive.domain.plan import (
     NOTHING_RECORDED,
     Action,
     Restart,
+    lost,
     next_due_seconds,
     plan,
     standings,
@@ -45,6 +46,7 @@ class Reconciler:
     ``declared`` gives the enabled agents' boxes as they are declared now; it is asked in every
     pass. ``in_order`` restarts, in good order and in its own time, the agents whose declaration
     changed, and is told of them in every pass until it has; without it they are restarted at once.
+    ``again`` does so for those whose boxes went away while no server looked, told of once.
     Methods belong to the event loop's thread.
     """
 
@@ -56,8 +58,10 @@ class Reconciler:
         clock: Clock,
         grace_seconds: float = GRACE_SECONDS,
         in_order: Callable[[tuple[str, ...]], Awaitable[None]] | None = None,
+        again: Callable[[tuple[str, ...]], Awaitable[None]] | None = None,
     ) -> None:
         self._runtime = runtime
+        self._again = again
         self._in_order = in_order
         self._conditions = conditions
         self._declared = declared
@@ -137,6 +141,11 @@ class Reconciler:
         await asyncio.gather(*(self._stop_for_good(name, reason) for name in sorted(names)))
 
     async def _pass(self) -> float:
+        if self._again is not None:
+            recorded, observed = await self._conditions.recorded(), await self._runtime.observe()
+            if names := lost(self._declared(), recorded, observed):
+                await self._again(names)
+            self._again = None
         view, actions = await self._look_and_plan()
         await self._act(view, actions)
         return next_due_seconds(view.declared, view.recorded, now=view.now)

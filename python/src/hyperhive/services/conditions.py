@@ -1,6 +1,7 @@
 """What is recorded of agents, for the reconciler: states, crashes, holds."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from hyperhive.domain.agents import AgentState
 from hyperhive.domain.instances import Crash, Recorded, Replacement
@@ -22,7 +23,12 @@ class RecordedConditions:
         """Give what is recorded of every agent; see `Conditions.recorded`."""
 
         def job(asking: Reading) -> dict[str, Recorded]:
-            return {row.name: recorded(row) for row in rows.all_present(asking)}
+            rollout = lifecycle.rollout(asking) or {}
+            waiting = rollout.get("waiting", ())
+            return {
+                row.name: replace(recorded(row), waits=row.name in waiting)
+                for row in rows.all_present(asking)
+            }
 
         return await self._store.read(job)
 
@@ -57,7 +63,7 @@ class RecordedConditions:
 
 
 def recorded(row: Row) -> Recorded:
-    """Give what an agent's row records of it."""
+    """Give what an agent's row records of it alone."""
     return Recorded(
         held=row.held_by is not None,
         crashes=crashes.of(row),

@@ -8,9 +8,10 @@ import json
 from dataclasses import asdict
 from typing import Final
 
+from hyperhive.domain import rollout
 from hyperhive.domain.agents import CONNECTED, AgentState
 from hyperhive.domain.instances import Crash
-from hyperhive.store import Row, Writing, alerts
+from hyperhive.store import Row, Writing, alerts, lifecycle
 from hyperhive.store import agents as rows
 
 CRASHES_KEPT: Final = 100
@@ -25,7 +26,10 @@ def of(row: Row) -> tuple[Crash, ...]:
 
 
 def record(work: Writing, agent: str, crash: Crash) -> None:
-    """Add a crash, unless one of the same incarnation is recorded or the agent is unknown."""
+    """Add a crash, unless one of the same incarnation is recorded or the agent is unknown.
+
+    The agent is told in its next turn, if there was a box to lose.
+    """
     row = rows.find(work, agent)
     if row is None:
         return
@@ -34,6 +38,8 @@ def record(work: Writing, agent: str, crash: Crash) -> None:
         return
     kept = (*known, crash)[-CRASHES_KEPT:]
     rows.set_crashes(work, agent, [asdict(each) for each in kept])
+    if crash.had_run and row.note is None:
+        lifecycle.change(work, agent, note=rollout.note(f"your box crashed ({crash.reason})"))
 
 
 def tell(work: Writing, agent: str, state: AgentState) -> None:

@@ -9,7 +9,7 @@ import json
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Final, assert_never
 
 from hyperhive import bus
@@ -33,6 +33,7 @@ from hyperhive.domain.rollout import (
     Step,
     advance,
     begin,
+    note,
 )
 from hyperhive.domain.turns import TurnOutcome
 from hyperhive.services import crashes
@@ -45,6 +46,9 @@ from hyperhive.store.messages import Draft
 
 LOOK_SECONDS: Final = 1.0
 """The longest time between two looks; every change of an agent causes one at once."""
+
+LOST: Final = "the boxes had gone while no server ran"
+"""Why agents are started anew whose boxes are not there any more."""
 
 _log = logging.getLogger(__name__)
 
@@ -82,6 +86,18 @@ class Restarts:
         with suppress(ConflictError, InvalidError):
             await self._begin(THE_SYSTEM, names, CHANGED, via="declaration")
 
+    async def begin_lost(self, names: tuple[str, ...]) -> None:
+        """Begin to start the agents whose boxes are gone, unless a restart is under way.
+
+        Nothing of them runs, so nobody is waited for.
+        """
+        with suppress(ConflictError, InvalidError):
+            await self._store.write(
+                lambda work: self.begin_within(
+                    work, THE_SYSTEM, names, LOST, via="hive", drain_seconds=0.0
+                )
+            )
+
     async def _begin(
         self, operator: Actor, names: tuple[str, ...] | None, reason: str, *, via: str
     ) -> dict[str, Any]:
@@ -90,11 +106,19 @@ class Restarts:
         )
 
     def begin_within(
-        self, work: Writing, actor: Actor, names: tuple[str, ...] | None, reason: str, *, via: str
+        self,
+        work: Writing,
+        actor: Actor,
+        names: tuple[str, ...] | None,
+        reason: str,
+        *,
+        via: str,
+        drain_seconds: float | None = None,
     ) -> dict[str, Any]:
         """Begin a restart within a transaction of the caller's, who has seen that it may be.
 
-        Raises `ConflictError` while another is under way, `InvalidError` where none of them runs.
+        ``drain_seconds`` is how long turns may take, where it is not what is declared. Raises
+        `ConflictError` while another is under way, `InvalidError` where none of them runs.
         """
         if lifecycle.rollout(work) is not None:
             raise ConflictError(
@@ -109,13 +133,16 @@ class Restarts:
         ]
         if not running:
             raise InvalidError("None of these agents runs.", "Start them instead.")
+        rules = self._rules()
+        if drain_seconds is not None:
+            rules = replace(rules, drain_seconds=drain_seconds)
         rollout = begin(
             work.seq,
             reason,
             tuple(row.name for row in running),
             self._agents.roster.manager or "",
             work.now,
-            self._rules(),
+            rules,
         )
         paused = Pause(Cause.ROLLOUT, reason, work.now)
         for row in running:
@@ -260,7 +287,7 @@ class Restarts:
 def restart_note(rollout: Rollout, name: str) -> str:
     """Word what a restarted agent is told in its next turn."""
     cut = " Your turn was cut for it; its message comes again." if name in rollout.cut else ""
-    return f"You were restarted: {rollout.reason}. Your files and your session are intact.{cut}"
+    return f"{note(rollout.reason)}{cut}"
 
 
 def stored(rollout: Rollout) -> dict[str, Any]:
