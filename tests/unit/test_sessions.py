@@ -9,7 +9,7 @@ import pytest
 from hyperhive.domain.agents import AgentState
 from hyperhive.domain.events import EventKind
 from hyperhive.services import sessions
-from hyperhive.store import Writing, events
+from hyperhive.store import Writing, events, lifecycle
 from hyperhive.store import agents as rows
 from tests.builders import Desk, a_desk
 
@@ -107,6 +107,33 @@ async def test_what_an_agent_waits_for_is_still_shown_when_its_harness_has_recon
         row = await desk.store.read(lambda asking: rows.find(asking, "alice"))
         assert row is not None
         assert (row.state, row.reason) == (state, "the provider says no")
+
+
+async def test_a_harness_of_another_process_means_a_restart_that_the_agent_is_told_of(
+    tmp_path: Path,
+) -> None:
+    async with a_desk(tmp_path) as desk:
+        notes = []
+        for session, pid in (("s1", 7), ("s1", 7), ("s2", 7), ("s3", 8), ("s3", 8)):
+            await desk.sessions.hello("alice", session, pid)
+            await desk.send("queen", "alice")
+            turn = await desk.turn("alice", session)
+            await desk.end("alice", turn["id"], session=session)
+            notes.append(turn["note"])
+
+    told = notes.pop(3)
+    assert "started anew" in told
+    assert notes == [None] * 4
+
+
+async def test_what_an_agent_is_told_already_of_its_restart_is_kept(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        await desk.sessions.hello("alice", "s1", 7)
+        await desk.store.write(lambda work: lifecycle.change(work, "alice", note="a rebuild"))
+        await desk.sessions.hello("alice", "s2", 8)
+        await desk.send("queen", "alice")
+
+        assert (await desk.turn("alice", "s2"))["note"] == "a rebuild"
 
 
 async def test_a_state_whose_commit_fails_is_not_remembered(tmp_path: Path) -> None:

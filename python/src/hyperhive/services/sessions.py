@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from hyperhive.domain import pauses
+from hyperhive.domain import pauses, rollout
 from hyperhive.domain.agents import AgentState
 from hyperhive.domain.errors import SessionUnknownError
 from hyperhive.domain.pauses import Cause
@@ -71,6 +71,7 @@ class Sessions:
         self._store = store
         self._agents = agents
         self._open: dict[str, Session] = {}
+        self._pids: dict[str, int] = {}
         self._missed: dict[str, asyncio.Event] = {}
         self._stopping = False
 
@@ -85,9 +86,11 @@ class Sessions:
             raise SessionUnknownError(session)
         return found
 
-    async def hello(self, agent: str, session: str) -> Session:
+    async def hello(self, agent: str, session: str, pid: int | None = None) -> Session:
         """Open a session; it takes the place of the one before.
 
+        ``pid`` is the harness's in its box: where it is another than before, the agent was
+        restarted, by whomever, and is told so in its next turn unless it is told more already.
         The turns of other sessions end. A turn of this very one, left open by a lost connection
         to an earlier run of the server, goes on: `Session.turn` names it.
         """
@@ -99,6 +102,7 @@ class Sessions:
         if previous is not None:
             previous.over = True
             previous.tell(None)
+        is_anew = pid is not None and self._pids.get(agent, pid) != pid
         taken_over = previous.id if previous is not None and previous.id != session else None
 
         def job(work: Writing) -> int | None:
@@ -110,6 +114,9 @@ class Sessions:
                 known = row.session == taken_over
                 outcome = TurnOutcome.DIED if known else TurnOutcome.SERVER_RESTARTED
                 finish(work, row, outcome, "its harness came back under a new session")
+            mine = rows.find(work, agent)
+            if is_anew and mine is not None and mine.note is None:
+                lifecycle.change(work, agent, note=rollout.note("your harness was started anew"))
             state, reason = (AgentState.BUSY, None) if own is not None else _idle(work, agent)
             self._agents.note_state(work, agent, state, reason)
             return own
@@ -121,6 +128,8 @@ class Sessions:
             if self._open.get(agent) is opened:
                 del self._open[agent]
             raise
+        if pid is not None:
+            self._pids[agent] = pid
         return opened
 
     async def goodbye(self, session: Session) -> None:

@@ -232,7 +232,7 @@ class HarnessEndpoint:
     async def _session(self, agent: str, request: Request, send: Any) -> None:
         """Keep a harness's connection, and tell it what comes up, until either side ends it."""
         hello = _parse(Hello, request)
-        session = await self._sessions.hello(agent, hello.session)
+        session = await self._sessions.hello(agent, hello.session, hello.pid)
         await self._looked_into(agent, hello.probe)
         try:
             headers = [(b"content-type", b"application/x-ndjson")]
