@@ -102,6 +102,30 @@ def test_a_guest_whose_harness_dies_again_and_again_ends_and_is_a_crash(host: Ho
     assert "backing_off" in {state for state, _ in states}
 
 
+def test_guests_that_went_down_while_no_server_ran_come_back_in_order(host: Host) -> None:
+    host.await_settled()
+    with host.client() as client:
+        seq = client.state()["seq"]
+    guests = [unit_of(name) for name in AGENTS]
+
+    host.machine.run("systemctl", "stop", "hyperhive.service")
+    host.machine.run("systemctl", "stop", *guests)
+    host.machine.run("systemctl", "start", "hyperhive.service")
+    host.await_server()
+
+    host.await_message("system", "queen", "gone while no server ran")
+    host.await_as_declared()
+    happened = host.events_since(seq)
+    states = [
+        (event["agent"], event["data"]["state"])
+        for event in happened
+        if event["kind"] == "agent_state_changed"
+    ]
+    back = [name for name, state in states if state == "ready"]
+    assert back[0] == "queen"
+    assert set(back) == set(AGENTS)
+
+
 def test_the_operator_stops_a_guest_and_starts_it(host: Host) -> None:
     host.await_settled()
 
