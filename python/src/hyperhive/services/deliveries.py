@@ -23,6 +23,7 @@ from hyperhive.services import reminder_files
 from hyperhive.services.agents import Agents
 from hyperhive.services.reminder_files import NotWrittenError
 from hyperhive.services.reminders import roots_of, tell_of_failed
+from hyperhive.services.trouble import Trouble
 from hyperhive.store import Row, Store, Writing, messages
 from hyperhive.store import reminders as rows
 from hyperhive.store.messages import Draft
@@ -30,7 +31,7 @@ from hyperhive.store.messages import Draft
 LOOK_SECONDS: Final = 1.0
 """How often the clock is looked at while something is pending: it may jump."""
 TROUBLE_SECONDS: Final = 1.0
-"""How long to wait when the database cannot be used."""
+"""How long to wait before what failed is tried again."""
 ERROR_CHARS_MAX: Final = 500
 
 _log = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ class Deliveries:
     def __init__(self, store: Store, agents: Agents) -> None:
         self._store = store
         self._agents = agents
+        self._trouble = Trouble(store, "reminders")
         self._since = store.clock()
         self._watch = store.bus.watch(bus.REMINDERS)
         self._ending = False
@@ -66,17 +68,12 @@ class Deliveries:
         """Deliver whatever is due when it is due, until `end`."""
         with self._watch:
             while not self._ending:
-                try:
+                async with self._trouble.told():
                     await self.deliver_due()
-                except UnavailableError as error:
-                    _log.warning("reminders are held up: %s", error)
+                if self._trouble.lasts:
                     await self._watch.wait(TROUBLE_SECONDS)
-                    continue
-                except Exception:  # noqa: BLE001 - the loop outlives every error
-                    _log.exception("reminders could not be delivered; it is tried again")
-                    await self._watch.wait(TROUBLE_SECONDS)
-                    continue
-                await self._until_due()
+                else:
+                    await self._until_due()
 
     async def _until_due(self) -> None:
         """Wait for the next one's time, by the clock as it is, or for one that comes earlier."""

@@ -15,6 +15,7 @@ from hyperhive.domain.actors import SYSTEM
 from hyperhive.domain.agents import AgentState
 from hyperhive.services.agents import Agents
 from hyperhive.services.sessions import Sessions
+from hyperhive.services.trouble import Trouble
 from hyperhive.services.turns import Turns
 from hyperhive.store import Reading, Row, Store, Writing, alerts, lifecycle, messages, turns
 from hyperhive.store import agents as rows
@@ -47,14 +48,13 @@ class Stalls:
         self._hello_seconds = hello_seconds
         self._idle_since: dict[str, float] = {}
         self._began_at = store.clock()
+        self._trouble = Trouble(store, "stalls")
 
     async def run(self, look_seconds: float = LOOK_SECONDS) -> None:
-        """Look again and again; an error is logged and the next look tries again."""
+        """Look again and again; what fails, the next look tries again."""
         while True:
-            try:
+            async with self._trouble.told():
                 await self.look()
-            except Exception:  # noqa: BLE001 - the loop outlives every error
-                _log.exception("the watch for stalled agents failed; it looks again")
             await asyncio.sleep(look_seconds)
 
     async def look(self) -> dict[str, str]:
