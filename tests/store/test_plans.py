@@ -107,8 +107,11 @@ EXPECTED: dict[str, tuple[Callable[[Any], Any], set[str]]] = {
         {"SEARCH reminder USING INTEGER PRIMARY KEY (rowid=?)"},
     ),
     "texts in a file": (
-        lambda asking: reminders.text_written_to(asking, "alice", "x"),
-        {"SEARCH reminder USING INDEX ix_reminder_written (agent=? AND written=?)"},
+        lambda asking: reminders.texts_written_to(asking, "alice", "x"),
+        {
+            f"SEARCH reminder USING INDEX ix_reminder_written (agent=? AND written=?{came})"
+            for came in (" AND message>?", " AND message=?")
+        },
     ),
     "how many reminders an agent has open": (
         lambda asking: reminders.count_open(asking, "alice"),

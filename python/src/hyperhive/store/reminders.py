@@ -140,10 +140,17 @@ def is_unhandled(asking: Asking, message: int | None) -> bool:
     return state in (MessageState.QUEUED.value, MessageState.LEASED.value)
 
 
-def text_written_to(asking: Asking, agent: str, path: str) -> list[str]:
-    """Give the texts of an agent's latest reminders that lie, or lay, in a file of its state."""
-    wanted = select(_r.body).where(_r.agent == agent, _r.written == path)
-    return list(asking.execute(wanted.order_by(_r.id.desc()).limit(TEXTS_OF_A_FILE)).scalars())
+def texts_written_to(asking: Asking, agent: str, path: str) -> list[str]:
+    """Give the texts of an agent's latest reminders that a file of its state may hold."""
+    wanted = select(_r.body).where(_r.agent == agent, _r.written == path).limit(TEXTS_OF_A_FILE)
+    came = wanted.where(_r.message.is_not(None)).order_by(_r.message.desc())
+    did_not_come = wanted.where(_r.message.is_(None)).order_by(_r.id.desc())
+    return [*asking.execute(came).scalars(), *asking.execute(did_not_come).scalars()]
+
+
+def note_written(work: Writing, row: Row) -> None:
+    """Note, before a reminder's file is written, that it may be there from now on."""
+    work.execute(update(tables.reminder).where(_r.id == row.id).values(written=row.file_path))
 
 
 def count_open(asking: Asking, agent: str) -> int:
