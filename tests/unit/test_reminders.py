@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from hyperhive.domain.errors import ForbiddenError, HiveError, InvalidError, TooLargeError
+from hyperhive.domain.errors import (
+    ForbiddenError,
+    HiveError,
+    InvalidError,
+    QuotaUsedError,
+    TooLargeError,
+)
 from hyperhive.services.deliveries import Deliveries
 from hyperhive.services.upkeep import Upkeep
 from hyperhive.store import Row
@@ -283,6 +289,31 @@ async def test_a_burst_is_refused_with_the_quota_and_the_time_to_try_again(tmp_p
             await remind(desk)
         with pytest.raises(HiveError, match="reminders"):
             await remind(desk)
+
+
+@promise("W6")
+async def test_room_is_promised_for_when_one_ends_that_does_not_recur(tmp_path: Path) -> None:
+    two = {"quotas": {"pendingReminders": 2}}
+    async with a_desk(tmp_path, clock=ManualClock(), hive=two) as desk:
+        recurring = await remind(desk, delay_seconds=30.0, repeat_every_seconds=600.0)
+        await approve(desk, (await desk.reminders.show(recurring))["approval"])
+        await remind(desk, delay_seconds=90.0)
+
+        with pytest.raises(QuotaUsedError) as refused:
+            await remind(desk)
+
+        assert refused.value.frees_in_seconds == pytest.approx(90)
+
+
+@pytest.mark.parametrize("text", ["Überlauf", "ÜBERLAUF", "überlauf", "STRASSE"])
+async def test_a_text_is_found_whatever_the_case_of_its_letters(tmp_path: Path, text: str) -> None:
+    async with a_desk(tmp_path, clock=ManualClock()) as desk:
+        wanted = await remind(desk, "Der Überlauf in der Straße")
+        await remind(desk, "something else")
+
+        found = (await desk.reminders.page(text=text))["reminders"]
+
+        assert [row["id"] for row in found] == [wanted]
 
 
 @promise("W7")

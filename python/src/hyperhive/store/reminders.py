@@ -212,11 +212,14 @@ def oldest_open(asking: Asking, agent: str | None, limit: int) -> Sequence[Row]:
 
 
 def next_of(asking: Asking, agent: str) -> float | None:
-    """Say when the next of an agent's pending reminders is due."""
+    """Say when the next of an agent's pending reminders is over: one that recurs never is."""
     # The sum keeps the database from looking for it among those of all agents, in order.
     found: float | None = asking.execute(
         select(func.min(_r.next_at + 0)).where(
-            _IS_OPEN, _r.agent == agent, _r.state == ReminderState.PENDING.value
+            _IS_OPEN,
+            _r.agent == agent,
+            _r.state == ReminderState.PENDING.value,
+            _r.repeat_every_seconds.is_(None),
         )
     ).scalar()
     return found
@@ -242,7 +245,7 @@ def search(
     if before is not None:
         wanted = wanted.where(_r.id < before)
     if text:
-        wanted = wanted.where(func.instr(func.lower(_r.body), text.lower()) > 0)
+        wanted = wanted.where(func.instr(func.casefold(_r.body), text.casefold()) > 0)
     if due_after is not None:
         wanted = wanted.where(_r.due_at >= due_after)
     if due_before is not None:
