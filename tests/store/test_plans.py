@@ -98,6 +98,17 @@ EXPECTED: dict[str, tuple[Callable[[Any], Any], set[str]]] = {
         lambda asking: reminders.due(asking, 50),
         {"SEARCH reminder USING INDEX ix_reminder_due (state=? AND next_at<?)"},
     ),
+    "reminders that are due in a flood": (
+        lambda asking: reminders.due(asking, 0),
+        {
+            "SEARCH reminder USING INDEX ix_reminder_due (state=? AND next_at<?)",
+            "SEARCH reminder USING COVERING INDEX ix_reminder_due_of (state=? AND agent>?)",
+        },
+    ),
+    "reminders of an agent that are due": (
+        lambda asking: reminders.due_of(asking, "alice", 5),
+        {"SEARCH reminder USING INDEX ix_reminder_due_of (state=? AND agent=? AND next_at<?)"},
+    ),
     "when the next reminder is due": (
         reminders.next_at,
         {"SEARCH reminder USING COVERING INDEX ix_reminder_due (state=?)"},

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from hyperhive.domain import reminders as rules
 from hyperhive.domain.errors import (
     ForbiddenError,
     HiveError,
@@ -245,6 +246,28 @@ async def test_a_time_that_is_left_out_writes_no_file(tmp_path: Path) -> None:
 
         assert not file.exists()
         assert (await desk.reminders.show(number))["skipped"] == 1
+
+
+@promise("W10")
+async def test_a_flood_of_one_agents_reminders_holds_up_no_other_agents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rules, "BATCH", 4)
+    clock, free = ManualClock(), {"quotas": {"reminderBurst": 100}}
+    async with a_desk(tmp_path, clock=clock, hive=free) as desk:
+        for n in range(20):
+            await remind(desk, f"flood {n}", delay_seconds=10.0)
+        for agent in ("bob", "queen"):
+            await desk.reminders.remind(an_actor(agent), "ordinary", delay_seconds=20.0)
+        clock.advance(20)
+
+        assert await desk.deliveries.deliver_due() == 22
+
+        page = await desk.messages.page(before=None, limit=100, agent=None, state=None)
+        order = [message["to"] for message in page["messages"]][::-1]
+        assert sorted(order[:4]) == ["alice", "alice", "bob", "queen"]
+        bodies = [message["body"] for message in await desk.recv("alice", count=32)]
+        assert [body.rsplit("\n")[-1] for body in bodies] == [f"flood {n}" for n in range(20)]
 
 
 @promise("W4")

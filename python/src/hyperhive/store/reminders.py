@@ -49,6 +49,15 @@ _DUE: Final = engine.prepared(
     .order_by(_r.next_at, _r.id)
     .limit(bindparam("limit"))
 )
+_DUE_OF: Final = engine.prepared(
+    select(tables.reminder)
+    .where(_PENDING, _r.agent == bindparam("agent"), _r.next_at <= bindparam("now"))
+    .order_by(_r.next_at, _r.id)
+    .limit(bindparam("limit"))
+)
+_NEXT_AGENT: Final = engine.prepared(
+    select(_r.agent).where(_PENDING, _r.agent > bindparam("agent")).order_by(_r.agent).limit(1)
+)
 _NEXT: Final = engine.prepared(select(_r.next_at).where(_PENDING).order_by(_r.next_at).limit(1))
 _STATE_OF_MESSAGE: Final = engine.prepared(select(_m.state).where(_m.id == bindparam("number")))
 _CHANGEABLE: Final = (
@@ -122,8 +131,31 @@ def find(asking: Asking, number: int) -> Row | None:
 
 
 def due(asking: Asking, limit: int) -> Sequence[Row]:
-    """Give those to be delivered now, the longest due first."""
-    return asking.execute(_DUE, {"now": asking.now, "limit": limit}).all()
+    """Give those to be delivered now, the longest due first.
+
+    Of more than ``limit`` each agent gets a share: nobody's flood holds up another's.
+    """
+    found = asking.execute(_DUE, {"now": asking.now, "limit": limit}).all()
+    if len(found) < limit:
+        return found
+    agents = _with_pending(asking)
+    share = max(1, limit // max(1, len(agents)))
+    first = [row for name in agents for row in due_of(asking, name, share)]
+    first.sort(key=lambda row: (row.next_at, row.id))
+    return list({row.id: row for row in (*first, *found)}.values())[:limit]
+
+
+def due_of(asking: Asking, agent: str, limit: int) -> Sequence[Row]:
+    """Give those of an agent to be delivered now, the longest due first."""
+    return asking.execute(_DUE_OF, {"agent": agent, "now": asking.now, "limit": limit}).all()
+
+
+def _with_pending(asking: Asking) -> list[str]:
+    """Name the agents that something is pending for, at the cost of one look for each."""
+    found: list[str] = []
+    while name := asking.execute(_NEXT_AGENT, {"agent": found[-1] if found else ""}).scalar():
+        found.append(name)
+    return found
 
 
 def next_at(asking: Asking) -> float | None:

@@ -252,6 +252,7 @@ class ReminderRow(SQLModel, table=True):
     __tablename__ = "reminder"
     __table_args__: ClassVar[Any] = (
         Index("ix_reminder_due", "state", "next_at", "id", sqlite_where=_PENDING),
+        Index("ix_reminder_due_of", *("state", "agent", "next_at", "id"), sqlite_where=_PENDING),
         Index("ix_reminder_failed", "state", "id", sqlite_where=_FAILED),
         Index("ix_reminder_open", "closed_at", "agent", "state", "id", sqlite_where=_UNRESOLVED),
         Index("ix_reminder_agent", "agent", "id"),
