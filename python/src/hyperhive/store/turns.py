@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import func, insert, select, update
 
@@ -11,6 +11,9 @@ from hyperhive.domain.events import EventKind
 from hyperhive.domain.turns import TurnKind, TurnOutcome
 from hyperhive.store import tables
 from hyperhive.store.transaction import Asking, Row, Writing, dumps
+
+UNREADABLE: Final = "unreadable"
+"""The kind under which a line is shown whose data cannot be read."""
 
 _t = tables.turn.c
 _v = tables.turn_event.c
@@ -139,10 +142,18 @@ def transcript(asking: Asking, turn: int, after: int, limit: int) -> list[dict[s
     rows = asking.execute(
         select(tables.turn_event).where(_v.turn == turn, _v.n > after).order_by(_v.n).limit(limit)
     ).all()
-    return [
-        {"n": row.n, "at": row.at, "kind": row.kind, "data": json.loads(row.data_json)}
-        for row in rows
-    ]
+    return [_line(row) for row in rows]
+
+
+def _line(row: Row) -> dict[str, Any]:
+    """Show a line; one that is damaged is shown as what it is, among the others."""
+    try:
+        kind, data = row.kind, json.loads(row.data_json)
+    except ValueError:
+        data = None
+    if not isinstance(data, dict):
+        kind, data = UNREADABLE, {"text": f"{row.kind}: {row.data_json}"}
+    return {"n": row.n, "at": row.at, "kind": kind, "data": data}
 
 
 def search(asking: Asking, agent: str, *, before: int | None, limit: int) -> Sequence[Row]:
