@@ -4,7 +4,7 @@ import asyncio
 import json
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -108,6 +108,12 @@ def of_codex(home: Path) -> Turns:
 
 def well(client: str = "claude") -> list[str]:
     return lines_of(client, "recv-send")
+
+
+def costing(usd: float, lines: Sequence[str]) -> list[str]:
+    """Give recorded lines with another cost in their result."""
+    told = [json.loads(line) for line in lines]
+    return [json.dumps({**t, "total_cost_usd": usd} if t["type"] == "result" else t) for t in told]
 
 
 class TestClaude:
@@ -249,6 +255,29 @@ class TestClaude:
         assert result.usage is not None
         assert (result.usage.input_tokens, result.usage.output_tokens) == (50_307, 63)
         assert result.tools == {"mcp__hyperhive__recv": 1, "mcp__hyperhive__send": 1}
+
+    async def test_what_is_left_for_a_run_is_what_the_runs_before_it_have_not_spent(
+        self, of_claude: Turns
+    ) -> None:
+        of_claude.plan(1, *costing(1.0, lines_of("claude", "too-long")), status=1)
+        of_claude.plan(2, *costing(0.25, lines_of("claude", "compacted")))
+        of_claude.plan(3, *costing(0.1, well()))
+        result = await of_claude.run(cli=CliSettings(spend_usd=1.5))
+        budgets = [
+            word.removeprefix("--max-budget-usd=")
+            for number in (1, 2, 3)
+            for word in of_claude.call(number)["argv"]
+            if word.startswith("--max-budget-usd=")
+        ]
+        assert budgets == ["1.5", "0.5", "0.25"]
+        assert result.usage is not None
+        assert result.usage.cost_usd == pytest.approx(1.35)
+
+    async def test_a_turn_whose_money_is_spent_runs_nothing_more(self, of_claude: Turns) -> None:
+        of_claude.plan(1, *costing(1.5, lines_of("claude", "too-long")), status=1)
+        result = await of_claude.run(cli=CliSettings(spend_usd=1.5))
+        assert (result.outcome, of_claude.count) == (TurnOutcome.FAILED, 1)
+        assert "limits.spendPerTurnUsd" in str(result.error)
 
     async def test_a_program_that_would_go_on_without_hope_is_ended(self, of_claude: Turns) -> None:
         of_claude.plan(1, *lines_of("claude", "refused-again"), wait=True)

@@ -85,24 +85,32 @@ def end(
             ended_at=work.now,
             outcome=outcome.value,
             error=error,
-            input_tokens=usage.get("input_tokens"),
-            output_tokens=usage.get("output_tokens"),
-            cost_usd=usage.get("cost_usd"),
-            tools_json=dumps(dict(tools)),
+            **_used(usage, tools),
         )
     )
-    told = {
-        "id": row.id,
-        "outcome": outcome.value,
-        "error": error,
-        "ended_at": work.now,
-        "usage": dict(usage),
-        "tools": dict(tools),
-    }
-    if row.started_at is not None:
-        work.record(EventKind.TURN_ENDED, row.agent, told, agent=row.agent)
+    _tell_end(work, row.id)
     work.wake(bus.turn(row.id))
     work.wake(bus.transcript(row.id))
+
+
+def note_used(work: Writing, row: Row, usage: Mapping[str, Any], tools: Mapping[str, int]) -> None:
+    """Note late what a turn used that has ended without a word of it; its end is told again."""
+    work.execute(update(tables.turn).where(_t.id == row.id).values(_used(usage, tools)))
+    _tell_end(work, row.id)
+
+
+def _used(usage: Mapping[str, Any], tools: Mapping[str, int]) -> dict[str, Any]:
+    keys = ("input_tokens", "output_tokens", "cost_usd")
+    return {**{key: usage.get(key) for key in keys}, "tools_json": dumps(dict(tools))}
+
+
+def _tell_end(work: Writing, number: int) -> None:
+    row = find(work, number)
+    if row is None or row.started_at is None:
+        return
+    turn = shown(row)
+    told = {key: turn[key] for key in ("id", "outcome", "error", "ended_at", "usage", "tools")}
+    work.record(EventKind.TURN_ENDED, row.agent, told, agent=row.agent)
 
 
 def note_context(work: Writing, number: int, tokens: int | None) -> None:

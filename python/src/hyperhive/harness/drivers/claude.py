@@ -129,6 +129,8 @@ class _Turn:
     ) -> None:
         self._prompt = assignment.prompt
         self._extra = assignment.settings.extra_args
+        self._spend_usd = assignment.settings.cli.spend_usd
+        """What the whole turn may cost; the program counts each of its runs from nothing."""
         self._emit = emit
         self._runs = runs
         self._arguments = arguments
@@ -142,8 +144,11 @@ class _Turn:
             end = await self._run(self._prompt)
         if end.trouble is Trouble.TOO_LONG:
             note(self._emit, "The conversation is too long; it is compacted.")
-            if (await self._run(COMPACT)).trouble is None:
+            compacted = await self._run(COMPACT)
+            if compacted.trouble is None:
                 end = await self._run(self._prompt)
+            elif compacted.trouble is Trouble.SPENT:
+                end = compacted
         return end
 
     async def compact(self) -> End:
@@ -164,7 +169,13 @@ class _Turn:
         conversation = self._conversations.load()
         resume = ("--resume", conversation.id) if conversation else ()
         stream = ClaudeStream(self._emit, self._conversations.remember)
-        argv = (*self._arguments, *resume, *self._extra)
+        budget: tuple[str, ...] = ()
+        if self._spend_usd is not None:
+            left = self._spend_usd - self._runs.spent_usd
+            if left <= 0:
+                return End(Trouble.SPENT), stream
+            budget = (f"--max-budget-usd={left:g}",)
+        argv = (*self._arguments, *budget, *resume, *self._extra)
         try:
             return await self._runs.run(argv, prompt, stream), stream
         finally:
@@ -172,7 +183,7 @@ class _Turn:
 
 
 def _arguments(assignment: Assignment, access: McpAccess) -> tuple[str, ...]:
-    """The command line, but for the conversation and the declared further arguments."""
+    """The command line, but for the conversation, the budget and the declared further arguments."""
     settings, cli = assignment.settings, assignment.settings.cli
     config = access.directory / "claude-mcp.json"
     config.write_text(json.dumps({"mcpServers": _servers(access, cli)}))
@@ -196,8 +207,6 @@ def _arguments(assignment: Assignment, access: McpAccess) -> tuple[str, ...]:
         arguments.append(f"--model={settings.model}")
     if settings.fallback_model:
         arguments.append(f"--fallback-model={settings.fallback_model}")
-    if cli.spend_usd is not None:
-        arguments.append(f"--max-budget-usd={cli.spend_usd:g}")
     return tuple(arguments)
 
 
