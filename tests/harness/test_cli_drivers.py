@@ -98,7 +98,7 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def of_claude(home: Path) -> Turns:
-    return Turns(claude.driver, home)
+    return Turns(claude.ClaudeDriver(), home)
 
 
 @pytest.fixture
@@ -114,6 +114,13 @@ def costing(usd: float, lines: Sequence[str]) -> list[str]:
     """Give recorded lines with another cost in their result."""
     told = [json.loads(line) for line in lines]
     return [json.dumps({**t, "total_cost_usd": usd} if t["type"] == "result" else t) for t in told]
+
+
+def with_server(name: str, status: str, lines: Sequence[str]) -> list[str]:
+    """Give recorded lines whose beginning tells of one server only."""
+    told = [json.loads(line) for line in lines]
+    server = {"mcp_servers": [{"name": name, "status": status}]}
+    return [json.dumps({**t, **server} if t.get("subtype") == "init" else t) for t in told]
 
 
 class TestClaude:
@@ -338,6 +345,21 @@ class TestClaude:
         marked = [note["text"] for note in of_claude.seen.of(TurnEventKind.NOTE) if "alert" in note]
         assert result.alerts == tuple(marked)
         assert len(marked) == 3
+
+    async def test_a_server_that_has_not_come_up_for_two_turns_is_an_alert_until_it_has(
+        self, of_claude: Turns
+    ) -> None:
+        statuses = ("pending", "pending", "connected", "pending")
+        for number, status in enumerate(statuses, start=1):
+            of_claude.plan(number, *with_server("notes", status, well()))
+        alerts = [(await of_claude.run()).alerts for _ in statuses]
+        assert [len(each) for each in alerts] == [0, 1, 0, 0]
+        assert "The MCP server notes had not connected" in alerts[1][0]
+
+    async def test_a_slow_server_whose_tools_were_used_has_come_up(self, of_claude: Turns) -> None:
+        for number in (1, 2):
+            of_claude.plan(number, *with_server("hyperhive", "pending", well()))
+            assert (await of_claude.run()).alerts == ()
 
     async def test_a_conversation_is_compacted_by_order(self, of_claude: Turns) -> None:
         of_claude.plan(1, *well())
