@@ -30,9 +30,7 @@ class Trouble:
         try:
             yield
         except Exception as error:  # noqa: BLE001 - the job is done again later
-            # What says itself what to do is told in one line.
-            shown = None if isinstance(error, HiveError) else error
-            _log.error("%s failed; it is done again: %s", self._name, error, exc_info=shown)
+            _log_error(f"{self._name} failed; it is done again", error)
             self.lasts = True
             await self._note(str(error) or type(error).__name__)
         else:
@@ -51,7 +49,12 @@ class Trouble:
                 await self._store.write(
                     lambda work: alerts.raise_alert(work, key, text, severity="error")
                 )
-        except Exception:  # noqa: BLE001 - the loop outlives a database that cannot be written
-            _log.exception("what became of %s could not be noted", self._name)
+        except Exception as error:  # noqa: BLE001 - the loop outlives a database that cannot be written
+            _log_error(f"what became of {self._name} could not be noted", error)
         else:
             self._may_stand = reason is not None
+
+
+def _log_error(what: str, error: Exception) -> None:
+    """Log an error, in one line where it says itself what to do."""
+    _log.error("%s: %s", what, error, exc_info=None if isinstance(error, HiveError) else error)
