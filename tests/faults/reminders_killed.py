@@ -21,7 +21,7 @@ from tests.builders import EPOCH, Desk, ManualClock, a_desk
 DUE_AT: Final = EPOCH + 60
 BATCH: Final = 3
 POINTS: Final = (
-    *("before the file", "in the file", "after the file", "in the transaction"),
+    *("before the file", "in the file", "beside the file", "after the file", "in the transaction"),
     *("before the commit", "after the transaction"),
 )
 
@@ -45,6 +45,9 @@ def die_at(desk: Desk, point: str, kill: Killer) -> None:
             _before(reminder_files, "write", kill)
         case "in the file":
             _before(reminder_files, "_give", kill)
+        case "beside the file":
+            # It has its name, and the one under which it grew.
+            _after(os, "link", kill)
         case "after the file":
             _before(Deliveries, "_settle", kill)
         case "in the transaction":
@@ -71,6 +74,17 @@ def _before(owner: Any, name: str, kill: Killer) -> None:
     def killing(*given: Any, **named: Any) -> Any:
         kill()
         return original(*given, **named)
+
+    setattr(owner, name, killing)
+
+
+def _after(owner: Any, name: str, kill: Killer) -> None:
+    original: Callable[..., Any] = getattr(owner, name)
+
+    def killing(*given: Any, **named: Any) -> Any:
+        done = original(*given, **named)
+        kill()
+        return done
 
     setattr(owner, name, killing)
 

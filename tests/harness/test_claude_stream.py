@@ -264,6 +264,7 @@ def test_neither_a_rate_limit_nor_a_missing_login_uses_up_an_attempt() -> None:
         Trouble.RATE_LIMITED,
         Trouble.UNAVAILABLE,
         Trouble.NOT_LOGGED_IN,
+        Trouble.NO_CREDENTIAL,
         Trouble.UNPAID,
     }
 

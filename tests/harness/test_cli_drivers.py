@@ -4,7 +4,7 @@ import asyncio
 import json
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -98,7 +98,7 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def of_claude(home: Path) -> Turns:
-    return Turns(claude.driver, home)
+    return Turns(claude.ClaudeDriver(), home)
 
 
 @pytest.fixture
@@ -108,6 +108,19 @@ def of_codex(home: Path) -> Turns:
 
 def well(client: str = "claude") -> list[str]:
     return lines_of(client, "recv-send")
+
+
+def costing(usd: float, lines: Sequence[str]) -> list[str]:
+    """Give recorded lines with another cost in their result."""
+    told = [json.loads(line) for line in lines]
+    return [json.dumps({**t, "total_cost_usd": usd} if t["type"] == "result" else t) for t in told]
+
+
+def with_server(name: str, status: str, lines: Sequence[str]) -> list[str]:
+    """Give recorded lines whose beginning tells of one server only."""
+    told = [json.loads(line) for line in lines]
+    server = {"mcp_servers": [{"name": name, "status": status}]}
+    return [json.dumps({**t, **server} if t.get("subtype") == "init" else t) for t in told]
 
 
 class TestClaude:
@@ -250,6 +263,29 @@ class TestClaude:
         assert (result.usage.input_tokens, result.usage.output_tokens) == (50_307, 63)
         assert result.tools == {"mcp__hyperhive__recv": 1, "mcp__hyperhive__send": 1}
 
+    async def test_what_is_left_for_a_run_is_what_the_runs_before_it_have_not_spent(
+        self, of_claude: Turns
+    ) -> None:
+        of_claude.plan(1, *costing(1.0, lines_of("claude", "too-long")), status=1)
+        of_claude.plan(2, *costing(0.25, lines_of("claude", "compacted")))
+        of_claude.plan(3, *costing(0.1, well()))
+        result = await of_claude.run(cli=CliSettings(spend_usd=1.5))
+        budgets = [
+            word.removeprefix("--max-budget-usd=")
+            for number in (1, 2, 3)
+            for word in of_claude.call(number)["argv"]
+            if word.startswith("--max-budget-usd=")
+        ]
+        assert budgets == ["1.5", "0.5", "0.25"]
+        assert result.usage is not None
+        assert result.usage.cost_usd == pytest.approx(1.35)
+
+    async def test_a_turn_whose_money_is_spent_runs_nothing_more(self, of_claude: Turns) -> None:
+        of_claude.plan(1, *costing(1.5, lines_of("claude", "too-long")), status=1)
+        result = await of_claude.run(cli=CliSettings(spend_usd=1.5))
+        assert (result.outcome, of_claude.count) == (TurnOutcome.FAILED, 1)
+        assert "limits.spendPerTurnUsd" in str(result.error)
+
     async def test_a_program_that_would_go_on_without_hope_is_ended(self, of_claude: Turns) -> None:
         of_claude.plan(1, *lines_of("claude", "refused-again"), wait=True)
         async with asyncio.timeout(15):
@@ -309,6 +345,21 @@ class TestClaude:
         marked = [note["text"] for note in of_claude.seen.of(TurnEventKind.NOTE) if "alert" in note]
         assert result.alerts == tuple(marked)
         assert len(marked) == 3
+
+    async def test_a_server_that_has_not_come_up_for_two_turns_is_an_alert_until_it_has(
+        self, of_claude: Turns
+    ) -> None:
+        statuses = ("pending", "pending", "connected", "pending")
+        for number, status in enumerate(statuses, start=1):
+            of_claude.plan(number, *with_server("notes", status, well()))
+        alerts = [(await of_claude.run()).alerts for _ in statuses]
+        assert [len(each) for each in alerts] == [0, 1, 0, 0]
+        assert "The MCP server notes had not connected" in alerts[1][0]
+
+    async def test_a_slow_server_whose_tools_were_used_has_come_up(self, of_claude: Turns) -> None:
+        for number in (1, 2):
+            of_claude.plan(number, *with_server("hyperhive", "pending", well()))
+            assert (await of_claude.run()).alerts == ()
 
     async def test_a_conversation_is_compacted_by_order(self, of_claude: Turns) -> None:
         of_claude.plan(1, *well())

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from hyperhive.domain.turns import TurnEventKind
+from hyperhive.domain.turns import TurnEventKind, TurnOutcome
 from hyperhive.harness.drivers.cli_ends import End, Trouble
 from hyperhive.harness.drivers.cli_files import Conversation
 from hyperhive.harness.drivers.codex_stream import CodexStream, read_failure
@@ -140,6 +140,12 @@ def test_an_overload_is_not_hopeless(stream: CodexStream) -> None:
 def test_a_usage_limit_says_when_it_ends(words: str, at: datetime) -> None:
     end = read_failure(f"You’ve hit your usage limit. {words}", NOW)  # noqa: RUF001
     assert end.resets_at == at.timestamp()
+
+
+def test_a_credential_of_ones_own_provider_that_is_not_there_is_a_login_with_what_to_do() -> None:
+    result = read_failure("Missing environment variable: `CORP_KEY`.").result(None, {})
+    assert result.outcome is TurnOutcome.NEEDS_LOGIN
+    assert "`CORP_KEY`. Declare its file" in str(result.error)
 
 
 def test_a_time_that_makes_no_sense_is_no_time() -> None:

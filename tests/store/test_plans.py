@@ -98,6 +98,17 @@ EXPECTED: dict[str, tuple[Callable[[Any], Any], set[str]]] = {
         lambda asking: reminders.due(asking, 50),
         {"SEARCH reminder USING INDEX ix_reminder_due (state=? AND next_at<?)"},
     ),
+    "reminders that are due in a flood": (
+        lambda asking: reminders.due(asking, 0),
+        {
+            "SEARCH reminder USING INDEX ix_reminder_due (state=? AND next_at<?)",
+            "SEARCH reminder USING COVERING INDEX ix_reminder_due_of (state=? AND agent>?)",
+        },
+    ),
+    "reminders of an agent that are due": (
+        lambda asking: reminders.due_of(asking, "alice", 5),
+        {"SEARCH reminder USING INDEX ix_reminder_due_of (state=? AND agent=? AND next_at<?)"},
+    ),
     "when the next reminder is due": (
         reminders.next_at,
         {"SEARCH reminder USING COVERING INDEX ix_reminder_due (state=?)"},
@@ -107,8 +118,11 @@ EXPECTED: dict[str, tuple[Callable[[Any], Any], set[str]]] = {
         {"SEARCH reminder USING INTEGER PRIMARY KEY (rowid=?)"},
     ),
     "texts in a file": (
-        lambda asking: reminders.text_written_to(asking, "alice", "x"),
-        {"SEARCH reminder USING INDEX ix_reminder_written (agent=? AND written=?)"},
+        lambda asking: reminders.texts_written_to(asking, "alice", "x"),
+        {
+            f"SEARCH reminder USING INDEX ix_reminder_written (agent=? AND written=?{came})"
+            for came in (" AND message>?", " AND message=?")
+        },
     ),
     "how many reminders an agent has open": (
         lambda asking: reminders.count_open(asking, "alice"),

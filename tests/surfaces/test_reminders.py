@@ -167,9 +167,15 @@ def test_the_commands_and_the_clients_do_the_same(
         assert "wake" in listed
         assert "\x1b" not in listed
         assert "Older ones: --before" in said("reminders", "list", "--limit", "1")
+        assert listed.startswith("alice: 2 pending\n")
         assert "wake" not in said("reminders", "list", "--due-after", str(far))
+        assert "wake" not in said("reminders", "list", "--due-after", "+2h")
+        assert "wake" in said("reminders", "list", "--due-before", "+2h", "--due-after=-1d")
         shown = said("reminders", "show", str(number))
         assert f"Reminder {number} of alice: pending" in shown
+        facts = dict(line.split() for line in shown.splitlines()[4:14])
+        assert (facts["repeats"], facts["late"], facts["skipped"]) == ("-", "no", "0")
+        assert (facts["written"], facts["approval"]) == ("-", "-")
         assert "\x1b" not in shown
         found = json.loads(said("--json", "reminders", "list", "--text", "WAKE"))
         assert [each["id"] for each in found["reminders"]] == [number]

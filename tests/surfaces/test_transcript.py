@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import insert
 
 from hyperhive.domain.errors import NotFoundError
 from hyperhive.services.logins import Logins
 from hyperhive.services.snapshot import SPANS
+from hyperhive.store import tables
 from hyperhive.surfaces.http.stream import transcript
 from tests.builders import EPOCH, ManualClock
 from tests.promises import promise
@@ -66,6 +68,37 @@ async def test_a_line_is_told_when_it_is_written_and_the_end_when_it_comes(hive:
         await box.harness(f"turns/{turn}/end", session="session-1", outcome="ok")
 
         assert told(await waiting) == ("end", {"turn": turn})
+
+
+async def test_a_line_of_a_kind_that_this_version_does_not_know_is_kept_with_its_batch(
+    hive: Whole,
+) -> None:
+    await hive.admin.send("alice")
+    box = hive.box("alice")
+    async with a_harness(box):
+        offered = (await box.harness("work", session="session-1", wait_seconds=5)).json()["turn"]
+        turn = int(offered["id"])
+        await box.harness(f"turns/{turn}/begin", session="session-1")
+        picture = {**line(1), "kind": "picture"}
+        lines = [line(0), picture, line(2)]
+
+        await box.harness(f"turns/{turn}/events", session="session-1", events=lines)
+
+        assert (await hive.run.turns.transcript(turn, after=-1, limit=9))["events"] == lines
+
+
+@pytest.mark.parametrize("data", ['{"text": ', "3", "not JSON"])
+async def test_a_damaged_line_is_shown_as_such_among_the_others(hive: Whole, data: str) -> None:
+    turn = await a_turn(hive)
+    damaged = {"turn": turn, "n": 900, "at": EPOCH, "kind": "text", "data_json": data}
+    await hive.run.store.write(lambda work: work.execute(insert(tables.turn_event), damaged))
+
+    page = await hive.operator.get(f"/api/turns/{turn}/events?after=1")
+
+    assert [(each["kind"], each["data"]["text"]) for each in page["events"]] == [
+        ("text", "line 2"),
+        ("unreadable", f"text: {data}"),
+    ]
 
 
 async def test_a_turn_that_has_ended_is_told_from_where_one_is(hive: Whole) -> None:

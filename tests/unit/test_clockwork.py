@@ -3,7 +3,9 @@
 import asyncio
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +13,8 @@ from hyperhive.bootstrap.clockwork import ticking
 from hyperhive.domain.reminders import BATCH
 from hyperhive.scheduling.clockwork import Clockwork
 from hyperhive.services.chores import Chore, ChoreLoop, stopped
+from hyperhive.services.disk import Disk
+from hyperhive.services.stalls import Stalls
 from hyperhive.services.upkeep import BACKUP_REASON, Upkeep
 from hyperhive.store import Store, alerts
 from tests.builders import Desk, ManualClock, a_desk, a_store, an_actor
@@ -104,6 +108,59 @@ async def test_a_chore_that_fails_is_an_alert_until_it_has_gone_well(tmp_path: P
         await stopped([task])
 
         assert await alerts_of(store, "copying") is None
+
+
+@promise("W11")
+@pytest.mark.parametrize(
+    ("loop_of", "step", "pauses"),
+    [
+        (lambda desk: desk.questions, "expire_due", "questions.LOOK_SECONDS"),
+        (lambda desk: desk.carrying, "approved", "carrying.RETRY_SECONDS"),
+        (lambda desk: desk.deliveries, "deliver_due", "deliveries.TROUBLE_SECONDS"),
+        (lambda desk: Disk(desk.store, desk.agents), "look", "disk.LOOK_SECONDS"),
+        (
+            lambda desk: Stalls(desk.store, desk.agents, desk.sessions, desk.turns),
+            "look",
+            "stalls.LOOK_SECONDS",
+        ),
+    ],
+    ids=["questions", "approvals", "reminders", "disk", "stalls"],
+)
+async def test_what_fails_in_a_loop_of_its_own_is_an_alert_until_it_has_gone_well(
+    loop_of: Callable[[Desk], Any],
+    step: str,
+    pauses: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> None:
+    name = request.node.callspec.id
+    monkeypatch.setattr(f"hyperhive.services.{pauses}", 0.01)
+    async with a_desk(tmp_path) as desk:
+        loop = loop_of(desk)
+        done, is_broken = getattr(type(loop), step), True
+
+        async def fail(self: Any) -> Any:
+            if is_broken:
+                raise ValueError("no room")
+            return await done(self)
+
+        monkeypatch.setattr(type(loop), step, fail)
+        running = loop.run(0.01) if isinstance(loop, Stalls) else loop.run()
+        task = asyncio.create_task(running)
+
+        async def is_told() -> bool:
+            return await alerts_of(desk.store, name) is not None
+
+        async def is_over() -> bool:
+            return not await is_told()
+
+        await until(is_told)
+        assert "no room" in (await alerts_of(desk.store, name) or "")
+        is_broken = False
+        await until(is_over)
+        task.cancel()
+        await asyncio.wait([task])
 
 
 async def test_one_that_is_rung_while_it_works_is_done_once_more(tmp_path: Path) -> None:

@@ -12,11 +12,13 @@ from hyperhive.domain.agents import AgentState
 from hyperhive.domain.events import EventKind
 from hyperhive.domain.pauses import Cause
 from hyperhive.domain.turns import TurnOutcome
+from hyperhive.services import pacing
 from hyperhive.services.callers import Caller
 from hyperhive.services.control import Control
 from hyperhive.services.pacing import Reported
+from hyperhive.services.turns import finish
 from hyperhive.services.upkeep import Upkeep
-from hyperhive.store import Reading, Row, alerts, events, lifecycle
+from hyperhive.store import Reading, Row, Writing, alerts, events, lifecycle, turns
 from hyperhive.store import agents as rows
 from tests.builders import EPOCH, Desk, ManualClock, a_desk, a_hive, a_store, wired
 
@@ -237,6 +239,34 @@ async def test_a_turn_may_cost_what_is_left_of_the_least_of_its_limits(
 
         assert turn is not None
         assert turn["spend_usd"] == (None if left is None else pytest.approx(left))
+
+
+async def test_what_a_turn_cost_that_was_cut_short_counts_once_and_changes_nothing_else(
+    tmp_path: Path, utc: None
+) -> None:
+    limits = {"limits": {"spendPerDayUsd": 5.0}}
+    async with a_desk(tmp_path, clock=ManualClock(NOON), alice=limits) as desk:
+        await desk.send("queen", "alice")
+        turn = (await desk.turn("alice"))["id"]
+
+        def cut(work: Writing) -> None:
+            row = turns.find(work, turn)
+            assert row is not None
+            finish(work, row, TurnOutcome.DRAINED, "cut short: new settings")
+
+        await desk.store.write(cut)
+        for _ in range(2):
+            await reported(desk, turn, "cancelled", cost=7.5, context_tokens=900)
+
+        (shown,) = (await desk.turns.page("alice", before=None, limit=1))["turns"]
+        assert (shown["outcome"], shown["error"]) == ("drained", "cut short: new settings")
+        assert (shown["usage"]["cost_usd"], shown["context_tokens"]) == (7.5, 900)
+        assert await desk.store.read(pacing.spent_today) == 7.5
+        assert await causes(desk) == {Cause.SPEND}
+        told = await desk.store.read(lambda asking: events.after(asking, 0, 100))
+        ends = [event.data for event in told if event.kind == EventKind.TURN_ENDED]
+        costs = [end["usage"]["cost_usd"] for end in ends]
+        assert costs == [None, 7.5]
 
 
 async def test_a_hive_that_has_spent_its_day_starts_no_turn_of_anyone_until_midnight(

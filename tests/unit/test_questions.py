@@ -17,7 +17,7 @@ from hyperhive.domain.errors import (
     TooLargeError,
 )
 from hyperhive.services.upkeep import Upkeep
-from hyperhive.store import audit, events
+from hyperhive.store import audit, events, questions
 from tests.builders import UNBOUND, Desk, ManualClock, a_desk, an_actor
 from tests.promises import promise
 
@@ -239,6 +239,31 @@ async def test_many_that_expire_at_once_are_closed_in_steps_and_none_is_left(
         steps = [await desk.questions.expire_due() for _ in range(4)]
 
         assert steps == [100, 100, 50, 0]
+
+
+@promise("Q5")
+async def test_one_that_cannot_be_closed_holds_up_no_other_and_is_not_passed_over_in_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = ManualClock()
+    async with a_desk(tmp_path, clock=clock) as desk:
+        one, two, three = [await ask(desk, ttl_seconds=1) for _ in range(3)]
+        clock.advance(2)
+        close = questions.close
+
+        def fail(work: Any, row: Any, *rest: Any) -> Any:
+            if row.id == two:
+                raise ValueError("a damaged row")
+            return close(work, row, *rest)
+
+        monkeypatch.setattr(questions, "close", fail)
+
+        assert await desk.questions.expire_due() == 2
+        with pytest.raises(ValueError, match="a damaged row"):
+            await desk.questions.expire_due()
+
+        states = [(await desk.questions.show(each))["state"] for each in (one, two, three)]
+        assert states == ["expired", "open", "expired"]
 
 
 @promise("Q6")

@@ -1,11 +1,24 @@
 """Reminders: what may be asked for, when it comes, where its text goes, and how it is given up."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from hyperhive.domain.errors import ForbiddenError, HiveError, InvalidError, TooLargeError
+from hyperhive.domain import reminders as rules
+from hyperhive.domain.errors import (
+    ForbiddenError,
+    HiveError,
+    InvalidError,
+    QuotaUsedError,
+    TooLargeError,
+)
+from hyperhive.services.deliveries import Deliveries
+from hyperhive.services.upkeep import Upkeep
+from hyperhive.store import Row
+from hyperhive.store.reminders import TEXTS_OF_A_FILE
+from hyperhive.store.retention import DAY_SECONDS
 from tests.builders import Desk, ManualClock, a_desk, an_actor
 from tests.promises import promise
 
@@ -16,6 +29,14 @@ async def remind(desk: Desk, message: str = "look", **given: object) -> int:
     given.setdefault("delay_seconds", 60.0) if "at_unix_timestamp" not in given else None
     answer = await desk.reminders.remind(an_actor("alice"), message, **given)  # type: ignore[arg-type]
     return int(answer["id"])
+
+
+async def approve(desk: Desk, number: int) -> None:
+    """Say yes to an approval and have it carried out."""
+    approval = await desk.approvals.show(number)
+    digest = approval["digest"]
+    await desk.approvals.approve(an_actor("operator"), number, digest, via="test")
+    await desk.carrying.carry(number)
 
 
 @promise("W1")
@@ -109,6 +130,146 @@ async def test_a_file_of_an_earlier_reminder_is_replaced_and_pointed_to(tmp_path
         assert all("/notes/x.md" in body and "second" not in body for body in bodies)
 
 
+async def delivered(desk: Desk) -> list[str]:
+    """Deliver what is due and give what comes of it."""
+    await desk.deliveries.deliver_due()
+    return [message["body"] for message in await desk.recv("alice", count=32)]
+
+
+@promise("W3")
+async def test_two_with_the_same_file_at_the_same_time_write_it_one_after_the_other(
+    tmp_path: Path,
+) -> None:
+    clock = ManualClock()
+    state = tmp_path / "agents" / "alice" / "state"
+    state.mkdir(parents=True)
+    async with a_desk(tmp_path, clock=clock) as desk:
+        for text in ("first", "second"):
+            await remind(desk, text, file_path="todo.md", delay_seconds=60.0)
+        clock.advance(60)
+
+        bodies = await delivered(desk)
+
+        assert [body.split(" (")[0] for body in bodies] == [
+            f"Your reminder {number} is in {state}/todo.md" for number in (1, 2)
+        ]
+        assert (state / "todo.md").read_text() == "second"
+
+
+@promise("W3")
+async def test_the_last_that_wrote_is_known_whatever_the_order_in_which_they_were_set(
+    tmp_path: Path,
+) -> None:
+    clock = ManualClock()
+    state = tmp_path / "agents" / "alice" / "state"
+    state.mkdir(parents=True)
+    async with a_desk(tmp_path, clock=clock) as desk:
+        await remind(desk, "set first", file_path="x.md", delay_seconds=1000.0)
+        for n in range(TEXTS_OF_A_FILE):
+            await remind(desk, f"short {n}", file_path="x.md", delay_seconds=10.0 * n + 1)
+        await remind(desk, "the last", file_path="x.md", delay_seconds=2000.0)
+        bodies = []
+        for seconds in (*[10] * TEXTS_OF_A_FILE, 1000, 1000):
+            clock.advance(seconds)
+            bodies += await delivered(desk)
+
+        assert not [body for body in bodies if "which was not done" in body]
+        assert (state / "x.md").read_text() == "the last"
+
+
+@promise("W3")
+async def test_a_file_is_replaced_also_when_its_reminder_is_long_past_and_the_others_are_gone(
+    tmp_path: Path,
+) -> None:
+    clock = ManualClock()
+    state = tmp_path / "agents" / "alice" / "state"
+    state.mkdir(parents=True)
+    async with a_desk(tmp_path, clock=clock) as desk:
+        for text, path in (("one", "x.md"), ("two", "x.md"), ("its own", "auto"), ("inline", None)):
+            await remind(desk, text, file_path=path)
+            clock.advance(60)
+            await delivered(desk)
+        late = await remind(desk, "much later", file_path="x.md", delay_seconds=40 * DAY_SECONDS)
+        clock.advance(40 * DAY_SECONDS)
+
+        await Upkeep(desk.store, desk.messages).retain(desk.hive)
+
+        left = [row["id"] for row in (await desk.reminders.page())["reminders"]]
+        assert left == [late, 2]
+        assert f"is in {state}/x.md" in (await delivered(desk))[0]
+        assert (state / "x.md").read_text() == "much later"
+
+
+@promise("W3")
+async def test_a_file_of_one_that_was_cancelled_meanwhile_is_known_as_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = ManualClock()
+    state = tmp_path / "agents" / "alice" / "state"
+    state.mkdir(parents=True)
+    async with a_desk(tmp_path, clock=clock) as desk:
+        number = await remind(desk, "first", file_path="x.md")
+        clock.advance(60)
+        write = Deliveries._write_files
+
+        async def then_cancelled(self: Deliveries, wanted: Sequence[Row]) -> dict[int, str | None]:
+            outcomes = await write(self, wanted)
+            await desk.reminders.cancel(an_actor("alice"), number, via="mcp")
+            return outcomes
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Deliveries, "_write_files", then_cancelled)
+            assert await delivered(desk) == []
+        shown = await desk.reminders.show(number)
+        assert (shown["state"], shown["written"]) == ("cancelled", "x.md")
+
+        await remind(desk, "second", file_path="x.md")
+        clock.advance(60)
+        await delivered(desk)
+        assert (state / "x.md").read_text() == "second"
+
+
+@promise("W7")
+async def test_a_time_that_is_left_out_writes_no_file(tmp_path: Path) -> None:
+    clock = ManualClock()
+    file = tmp_path / "agents" / "alice" / "state" / "x.md"
+    file.parent.mkdir(parents=True)
+    async with a_desk(tmp_path, clock=clock) as desk:
+        number = await remind(desk, file_path="x.md", repeat_every_seconds=600.0)
+        await approve(desk, (await desk.reminders.show(number))["approval"])
+        clock.advance(60)
+        await desk.deliveries.deliver_due()
+        file.unlink()
+
+        clock.advance(600)
+        await desk.deliveries.deliver_due()
+
+        assert not file.exists()
+        assert (await desk.reminders.show(number))["skipped"] == 1
+
+
+@promise("W10")
+async def test_a_flood_of_one_agents_reminders_holds_up_no_other_agents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rules, "BATCH", 4)
+    clock, free = ManualClock(), {"quotas": {"reminderBurst": 100}}
+    async with a_desk(tmp_path, clock=clock, hive=free) as desk:
+        for n in range(20):
+            await remind(desk, f"flood {n}", delay_seconds=10.0)
+        for agent in ("bob", "queen"):
+            await desk.reminders.remind(an_actor(agent), "ordinary", delay_seconds=20.0)
+        clock.advance(20)
+
+        assert await desk.deliveries.deliver_due() == 22
+
+        page = await desk.messages.page(before=None, limit=100, agent=None, state=None)
+        order = [message["to"] for message in page["messages"]][::-1]
+        assert sorted(order[:4]) == ["alice", "alice", "bob", "queen"]
+        bodies = [message["body"] for message in await desk.recv("alice", count=32)]
+        assert [body.rsplit("\n")[-1] for body in bodies] == [f"flood {n}" for n in range(20)]
+
+
 @promise("W4")
 async def test_one_that_fell_due_while_the_hive_was_down_is_marked_late(tmp_path: Path) -> None:
     clock = ManualClock()
@@ -153,6 +314,31 @@ async def test_a_burst_is_refused_with_the_quota_and_the_time_to_try_again(tmp_p
             await remind(desk)
 
 
+@promise("W6")
+async def test_room_is_promised_for_when_one_ends_that_does_not_recur(tmp_path: Path) -> None:
+    two = {"quotas": {"pendingReminders": 2}}
+    async with a_desk(tmp_path, clock=ManualClock(), hive=two) as desk:
+        recurring = await remind(desk, delay_seconds=30.0, repeat_every_seconds=600.0)
+        await approve(desk, (await desk.reminders.show(recurring))["approval"])
+        await remind(desk, delay_seconds=90.0)
+
+        with pytest.raises(QuotaUsedError) as refused:
+            await remind(desk)
+
+        assert refused.value.frees_in_seconds == pytest.approx(90)
+
+
+@pytest.mark.parametrize("text", ["Überlauf", "ÜBERLAUF", "überlauf", "STRASSE"])
+async def test_a_text_is_found_whatever_the_case_of_its_letters(tmp_path: Path, text: str) -> None:
+    async with a_desk(tmp_path, clock=ManualClock()) as desk:
+        wanted = await remind(desk, "Der Überlauf in der Straße")
+        await remind(desk, "something else")
+
+        found = (await desk.reminders.page(text=text))["reminders"]
+
+        assert [row["id"] for row in found] == [wanted]
+
+
 @promise("W7")
 async def test_a_recurring_one_waits_for_its_approval_and_comes_once_to_a_busy_agent(
     tmp_path: Path,
@@ -163,22 +349,13 @@ async def test_a_recurring_one_waits_for_its_approval_and_comes_once_to_a_busy_a
         clock.advance(30)
         shown = await desk.reminders.show(number)
         assert shown["state"] == "proposed"
-        approval = await desk.approvals.show(shown["approval"])
-        await desk.approvals.approve(
-            an_actor("operator"), approval["id"], approval["digest"], via="test"
-        )
-        from hyperhive.domain.approvals import ApprovalKind, Approved
-
-        executor = desk.approvals.executors[ApprovalKind.RECURRING_REMINDER]
-        payload = approval["shown"]["payload"]
-        await executor.carry_out(
-            Approved(approval["id"], ApprovalKind.RECURRING_REMINDER, "alice", "alice", payload, "")
-        )
+        await approve(desk, shown["approval"])
         for _ in range(3):
             clock.advance(600)
             await desk.deliveries.deliver_due()
 
-        assert len(await desk.recv("alice", count=32)) == 1
+        received = [message["from"] for message in await desk.recv("alice", count=32)]
+        assert received.count("reminder") == 1
         assert (await desk.reminders.show(number))["skipped"] == 2
 
 

@@ -16,6 +16,7 @@ from hyperhive.domain.actors import THE_SYSTEM
 from hyperhive.domain.approvals import ApprovalKind, ApprovalState, Approved
 from hyperhive.domain.errors import HiveError
 from hyperhive.services.approvals import Approvals
+from hyperhive.services.trouble import Trouble
 from hyperhive.store import Store, Writing
 from hyperhive.store import approvals as rows
 from hyperhive.store.transaction import dumps
@@ -42,18 +43,19 @@ class Carrying:
     def __init__(self, store: Store, approvals: Approvals) -> None:
         self._store = store
         self._approvals = approvals
+        self._trouble = Trouble(store, "approvals")
         self._one_of: defaultdict[ApprovalKind, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._under_way: dict[int, str] = {}
         """Digests of what this process carries out now, by number."""
 
     async def run(self) -> None:
-        """Do it all, for ever; an error is logged and the next look tries again."""
+        """Do it all, for ever; what fails, the next look tries again."""
         settled = False
         with self._store.bus.watch(bus.APPROVALS) as watch:
             async with asyncio.TaskGroup() as group:
                 while True:
                     wait = RETRY_SECONDS
-                    try:
+                    async with self._trouble.told():
                         if not settled:
                             await self.settle()
                             settled = True
@@ -65,8 +67,6 @@ class Carrying:
                         wait = LOOK_SECONDS if due is None else EXPIRY_LOOK_SECONDS
                         if due is not None:
                             wait = min(wait, max(0.0, due - self._store.clock()))
-                    except Exception:  # noqa: BLE001 - the loop outlives every error
-                        _log.exception("approvals could not be looked at; it is tried again")
                     await watch.wait(wait)
 
     async def settle(self) -> None:

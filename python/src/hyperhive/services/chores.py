@@ -12,7 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from hyperhive.store import Store, alerts
+from hyperhive.services.trouble import Trouble
+from hyperhive.store import Store
 
 STOP_SECONDS: Final = 5.0
 """How long what is under way may still take when the hive stops."""
@@ -41,11 +42,9 @@ class ChoreLoop:
 
     def __init__(self, store: Store, chore: Chore) -> None:
         self.chore = chore
-        self._store = store
         self._rung = asyncio.Event()
         self._ending = False
-        # Whatever the server before this one has said of it may be over.
-        self._failed = True
+        self._trouble = Trouble(store, chore.name)
 
     def ring(self) -> None:
         """Have it done, soon and once."""
@@ -66,26 +65,8 @@ class ChoreLoop:
             self._rung.clear()
             if self._ending:
                 return
-            await self._once()
-
-    async def _once(self) -> None:
-        key = f"chore:{self.chore.name}"
-        try:
-            try:
+            async with self._trouble.told():
                 await self.chore.do()
-            except Exception as error:  # noqa: BLE001 - told to the operator, done again later
-                _log.exception("%s failed; it is done again", self.chore.name)
-                self._failed = True
-                text = f"{self.chore.name.capitalize()} failed and is tried again: {error}"
-                await self._store.write(
-                    lambda work: alerts.raise_alert(work, key, text, severity="error")
-                )
-            else:
-                if self._failed:
-                    await self._store.write(lambda work: alerts.clear_alert(work, key))
-                    self._failed = False
-        except Exception:  # noqa: BLE001 - the loop outlives a database that cannot be written
-            _log.exception("what became of %s could not be noted", self.chore.name)
 
 
 async def stopped(loops: Sequence[asyncio.Task[None]], seconds: float = STOP_SECONDS) -> None:

@@ -1,8 +1,10 @@
 """Delivering what is due: up to 100 reminders in one transaction, then the next ones.
 
 A transaction both fills the inboxes and marks the reminders, so none is lost between the two and
-none comes twice. What belongs in a file is written before it: after a crash the next attempt finds
-its own text there. While one batch follows another, whoever sends gets in between.
+none comes twice. What belongs in a file is written before it, and noted before that: after a crash
+the next attempt finds its own text there, and whoever comes after one that was cancelled meanwhile
+knows its text. Of those with the same file, one transaction holds one. While one batch follows
+another, whoever sends gets in between.
 
 A batch that fails is taken apart, so that one reminder which cannot be delivered holds up no
 other: its failure is noted on it, it is tried again later, and in the end given up.
@@ -23,6 +25,7 @@ from hyperhive.services import reminder_files
 from hyperhive.services.agents import Agents
 from hyperhive.services.reminder_files import NotWrittenError
 from hyperhive.services.reminders import roots_of, tell_of_failed
+from hyperhive.services.trouble import Trouble
 from hyperhive.store import Row, Store, Writing, messages
 from hyperhive.store import reminders as rows
 from hyperhive.store.messages import Draft
@@ -30,7 +33,7 @@ from hyperhive.store.messages import Draft
 LOOK_SECONDS: Final = 1.0
 """How often the clock is looked at while something is pending: it may jump."""
 TROUBLE_SECONDS: Final = 1.0
-"""How long to wait when the database cannot be used."""
+"""How long to wait before what failed is tried again."""
 ERROR_CHARS_MAX: Final = 500
 
 _log = logging.getLogger(__name__)
@@ -45,6 +48,7 @@ class Deliveries:
     def __init__(self, store: Store, agents: Agents) -> None:
         self._store = store
         self._agents = agents
+        self._trouble = Trouble(store, "reminders")
         self._since = store.clock()
         self._watch = store.bus.watch(bus.REMINDERS)
         self._ending = False
@@ -66,17 +70,12 @@ class Deliveries:
         """Deliver whatever is due when it is due, until `end`."""
         with self._watch:
             while not self._ending:
-                try:
+                async with self._trouble.told():
                     await self.deliver_due()
-                except UnavailableError as error:
-                    _log.warning("reminders are held up: %s", error)
+                if self._trouble.lasts:
                     await self._watch.wait(TROUBLE_SECONDS)
-                    continue
-                except Exception:  # noqa: BLE001 - the loop outlives every error
-                    _log.exception("reminders could not be delivered; it is tried again")
-                    await self._watch.wait(TROUBLE_SECONDS)
-                    continue
-                await self._until_due()
+                else:
+                    await self._until_due()
 
     async def _until_due(self) -> None:
         """Wait for the next one's time, by the clock as it is, or for one that comes earlier."""
@@ -99,11 +98,11 @@ class Deliveries:
             )
             if not batch:
                 break
-            total += await self._deliver(batch)
+            total += await self._deliver(_one_to_a_file(batch))
         return total
 
     async def _deliver(self, batch: Sequence[Row]) -> int:
-        outcomes = await self._write_files(batch)
+        outcomes = await self._write_files([row for row in batch if row.file_path is not None])
         numbers = [row.id for row in batch]
         try:
             return await self._store.write(lambda work: self._settle(work, numbers, outcomes))
@@ -131,12 +130,16 @@ class Deliveries:
         """Deliver those that are still due; one that was cancelled meanwhile is not."""
         done = 0
         for number in numbers:
-            row = rows.find(work, number)
-            if row is None or row.state != ReminderState.PENDING.value or row.next_at > work.now:
+            row = _still_due(work, number)
+            if row is None:
                 continue
-            if row.file_path is not None and number not in outcomes:
+            if _is_left_out(work, row):
+                _leave_out(work, row)
+            elif row.file_path is not None and number not in outcomes:
+                # The one before it has been handled meanwhile; its file is written at the next try.
                 continue
-            self._hand_over(work, row, outcomes.get(number))
+            else:
+                self._hand_over(work, row, outcomes.get(number))
             done += 1
         return done
 
@@ -146,12 +149,6 @@ class Deliveries:
                 f"{row.agent} is not an agent of the hive now.", "Declare it again, then retry."
             )
         every = row.repeat_every_seconds
-        following = rules.next_occurrence(row.due_at, every, work.now) if every else None
-        if following is not None and rows.is_unhandled(work, row.message):
-            changes: dict[str, Any] = {"skipped": row.skipped + 1, "last_error": None}
-            again = {"due_at": following, "next_at": following, "attempts": 0}
-            rows.change(work, row, EventKind.REMINDER_CHANGED, REMINDER, **changes, **again)
-            return
         late = rules.is_late(row.due_at, work.now, self._since)
         in_file = row.file_path is not None and fault is None
         delivery = Delivery(
@@ -166,7 +163,7 @@ class Deliveries:
             skipped=row.skipped,
         )
         message = messages.add(work, Draft(THE_REMINDER, row.agent, rules.wording(delivery)))
-        changes = {
+        changes: dict[str, Any] = {
             "late": late,
             "attempts": row.attempts + 1,
             "last_error": fault,
@@ -174,12 +171,12 @@ class Deliveries:
             "skipped": 0,
             "delivered_at": work.now,
             "message": message,
-            "written": row.file_path if in_file else row.written,
+            "written": row.file_path if in_file else None,
         }
-        if following is None:
+        if every is None:
             changes |= {"state": ReminderState.DELIVERED.value, "closed_at": work.now}
         else:
-            changes |= {"due_at": following, "next_at": following, "attempts": 0}
+            changes |= _next_time(work, row)
         rows.change(work, row, EventKind.REMINDER_DELIVERED, REMINDER, **changes)
 
     def _note_failure(self, work: Writing, number: int, said: str) -> None:
@@ -197,19 +194,17 @@ class Deliveries:
         rows.change(work, row, EventKind.REMINDER_FAILED, REMINDER, **changes)
         tell_of_failed(work, row.agent)
 
-    async def _write_files(self, batch: Sequence[Row]) -> dict[int, str | None]:
-        """Write what belongs in files; say of each whether it is there."""
-        wanted = [row for row in batch if row.file_path is not None]
+    async def _write_files(self, wanted: Sequence[Row]) -> dict[int, str | None]:
+        """Write what belongs in files, unless it is left out; say of each whether it is there."""
         if not wanted:
             return {}
-        earlier = await self._store.read(
-            lambda asking: {
-                row.id: rows.text_written_to(asking, row.agent, row.file_path) for row in wanted
-            }
-        )
+        numbers = [row.id for row in wanted]
+        earlier = await self._store.write(lambda work: _note_files(work, numbers))
 
         def write() -> dict[int, str | None]:
-            return {row.id: self._fault_of(row, earlier[row.id]) for row in wanted}
+            return {
+                row.id: self._fault_of(row, earlier[row.id]) for row in wanted if row.id in earlier
+            }
 
         return await asyncio.to_thread(write)
 
@@ -227,3 +222,43 @@ class Deliveries:
 
     def _shown(self, agent: str, path: str | None) -> str | None:
         return None if path is None else f"{roots_of(self._agents.hive, agent)[0]}/{path}"
+
+
+def _one_to_a_file(batch: Sequence[Row]) -> list[Row]:
+    """Leave to later batches what goes where an earlier one of this batch goes."""
+    taken: dict[object, Row] = {}
+    for row in batch:
+        taken.setdefault((row.agent, row.file_path) if row.file_path else row.id, row)
+    return list(taken.values())
+
+
+def _still_due(work: Writing, number: int) -> Row | None:
+    row = rows.find(work, number)
+    is_due = row is not None and row.state == ReminderState.PENDING and row.next_at <= work.now
+    return row if is_due else None
+
+
+def _is_left_out(work: Writing, row: Row) -> bool:
+    """Whether the time passes without it: it recurs, and the one before is not handled yet."""
+    return row.repeat_every_seconds is not None and rows.is_unhandled(work, row.message)
+
+
+def _leave_out(work: Writing, row: Row) -> None:
+    changes = {"skipped": row.skipped + 1, "last_error": None, **_next_time(work, row)}
+    rows.change(work, row, EventKind.REMINDER_CHANGED, REMINDER, **changes)
+
+
+def _next_time(work: Writing, row: Row) -> dict[str, Any]:
+    following = rules.next_occurrence(row.due_at, row.repeat_every_seconds, work.now)
+    return {"due_at": following, "next_at": following, "attempts": 0}
+
+
+def _note_files(work: Writing, numbers: Sequence[int]) -> dict[int, list[str]]:
+    """Note of what is not left out that it is written; give the texts that each may replace."""
+    earlier: dict[int, list[str]] = {}
+    for number in numbers:
+        row = _still_due(work, number)
+        if row is not None and not _is_left_out(work, row):
+            earlier[number] = rows.texts_written_to(work, row.agent, row.file_path)
+            rows.note_written(work, row)
+    return earlier

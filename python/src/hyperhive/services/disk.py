@@ -5,7 +5,6 @@ while messages are still accepted. Both end by themselves when there is room aga
 """
 
 import asyncio
-import logging
 import os
 import shutil
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from hyperhive.domain.actors import SYSTEM
 from hyperhive.domain.paths import HivePaths
 from hyperhive.domain.pauses import Cause, Pause
 from hyperhive.services.agents import Agents
+from hyperhive.services.trouble import Trouble
 from hyperhive.store import Store, Writing, alerts, lifecycle
 
 LOOK_SECONDS: Final = 10.0
@@ -23,8 +23,6 @@ USE_SECONDS: Final = 300.0
 """How often each agent's use is measured: it reads every directory."""
 GIB: Final = 1024**3
 MIB: Final = 1024**2
-
-_log = logging.getLogger(__name__)
 
 
 class Room(NamedTuple):
@@ -64,23 +62,22 @@ class Disk:
         self._store = store
         self._agents = agents
         self._look = look
+        self._trouble = Trouble(store, "disk")
         # Not known yet: what the server before this one has said may be over.
         self._told: tuple[bool, bool] | None = None
         self.use: dict[str, int] = {}
         self.room: Room | None = None
 
     async def run(self) -> None:
-        """Watch for ever; an error is logged and the next look tries again."""
+        """Watch for ever; what fails, the next look tries again."""
         last_use = float("-inf")
         loop = asyncio.get_running_loop()
         while True:
-            try:
+            async with self._trouble.told():
                 await self.look()
                 if loop.time() - last_use > USE_SECONDS:
                     last_use = loop.time()
                     await self.measure()
-            except Exception:  # noqa: BLE001 - the loop outlives every error
-                _log.exception("the disk could not be watched; it is tried again")
             await asyncio.sleep(LOOK_SECONDS)
 
     async def look(self) -> None:

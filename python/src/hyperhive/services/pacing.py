@@ -90,6 +90,14 @@ def settle(
     _pause_for_spending(hive, work, row)
 
 
+def count(hive: Hive, work: Writing, row: Row, told: Reported) -> None:
+    """Count what a turn came to that was over before its harness told of it."""
+    if told.context_tokens is not None:
+        window = told.context_window or row.context_window
+        lifecycle.note_context(work, row, told.context_tokens, window)
+    _pause_for_spending(hive, work, row)
+
+
 def _pause_for_rate(work: Writing, row: Row, told: Reported) -> None:
     refusals = row.refusals + 1
     back_off = min(RATE_LIMIT_SECONDS * 2.0**row.refusals, RATE_LIMIT_SECONDS_MAX)

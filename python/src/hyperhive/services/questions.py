@@ -5,21 +5,22 @@ commit as the answer, the expiry or the cancellation. Expiries are swept from th
 restart of the server delays them and loses none.
 """
 
-import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from hyperhive import bus
 from hyperhive.domain import messages as message_rules
 from hyperhive.domain import questions as rules
 from hyperhive.domain.actors import EVERYONE, MANAGER, OPERATOR, THE_SYSTEM, Actor
-from hyperhive.domain.errors import ForbiddenError, InvalidError, NotFoundError
+from hyperhive.domain.errors import ForbiddenError, InvalidError, NotFoundError, UnavailableError
 from hyperhive.domain.questions import Answer, QuestionState
 from hyperhive.domain.quotas import Quota
 from hyperhive.domain.threads import SHOWN_MAX, Thread, ThreadKind, summary
 from hyperhive.services.agents import Agents
 from hyperhive.services.quotas import Quotas
 from hyperhive.services.threads import sees_whole_hive
+from hyperhive.services.trouble import Trouble
 from hyperhive.store import Reading, Row, Store, Writing, audit, messages, questions, request_keys
 from hyperhive.store.messages import Draft
 from hyperhive.store.transaction import dumps
@@ -28,8 +29,6 @@ EXPIRED_AT_ONCE: Final = 100
 """How many questions one commit closes; others write between two of them."""
 LOOK_SECONDS: Final = 30.0
 """The longest sleep while something will expire: so late is noticed that the clock was set."""
-
-_log = logging.getLogger(__name__)
 
 
 class Questions:
@@ -41,6 +40,7 @@ class Questions:
         self._store = store
         self._agents = agents
         self._quotas = quotas
+        self._trouble = Trouble(store, "questions")
         quotas.counters[Quota.OPEN_QUESTIONS] = questions.count_open
 
     async def ask(
@@ -160,30 +160,51 @@ class Questions:
         return [_thread(row, agent) for row in rows]
 
     async def run(self) -> None:
-        """Close what expires when it expires, for ever; an error is logged and tried again."""
+        """Close what expires when it expires, for ever; what fails is tried again."""
         with self._store.bus.watch(bus.QUESTIONS) as watch:
             while True:
                 left: float | None = LOOK_SECONDS
-                try:
+                async with self._trouble.told():
                     while await self.expire_due():
                         pass
                     left = await self._store.read(_until_next)
-                except Exception:  # noqa: BLE001 - the loop outlives every error
-                    _log.exception("questions could not be closed; it is tried again")
                 await watch.wait(left)
 
     async def expire_due(self) -> int:
         """Close some of the questions whose time is over, and return how many."""
-        if not await self._store.read(lambda asking: bool(questions.due(asking, 1))):
+        found = await self._store.read(lambda asking: questions.due(asking, EXPIRED_AT_ONCE))
+        numbers = [row.id for row in found]
+        if not numbers:
             return 0
+        try:
+            return await self._store.write(lambda work: self._expire_those(work, numbers))
+        except UnavailableError:
+            raise
+        except Exception:  # noqa: BLE001 - one of them is the reason, and holds up no other
+            return await self._expire_each(numbers)
 
-        def job(work: Writing) -> int:
-            found = questions.due(work, EXPIRED_AT_ONCE)
-            for row in found:
+    async def _expire_each(self, numbers: Sequence[int]) -> int:
+        """Close each on its own; raise why one cannot be closed when that is all that is left."""
+        done, trouble = 0, None
+        for number in numbers:
+            try:
+                job = partial(self._expire_those, numbers=[number])
+                done += await self._store.write(job)
+            except Exception as error:  # noqa: BLE001 - raised once the others are closed
+                trouble = error
+        if trouble is not None and not done:
+            raise trouble
+        return done
+
+    def _expire_those(self, work: Writing, numbers: Sequence[int]) -> int:
+        """Close those that are still due; one that was answered meanwhile is not."""
+        done = 0
+        for number in numbers:
+            row = questions.find(work, number)
+            if row is not None and row.state == QuestionState.OPEN and _is_over(row, work.now):
                 self._expire(work, row)
-            return len(found)
-
-        return await self._store.write(job)
+                done += 1
+        return done
 
     def _expire(self, work: Writing, row: Row) -> None:
         expired = questions.close(work, row, QuestionState.EXPIRED, rules.WATCHDOG)

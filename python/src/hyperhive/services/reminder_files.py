@@ -6,7 +6,7 @@ name or not at all, and only where nothing is, or where an earlier reminder's te
 unchanged. Whoever repeats a write finds its own text and is content.
 
 It belongs to whom the state belongs to, who is the agent whatever user this process is. No caller
-has to undo anything: what a crash leaves behind is a part file, which the next attempt replaces.
+has to undo anything: what a crash leaves behind is a part file, which the next attempt removes.
 """
 
 import errno
@@ -55,6 +55,9 @@ def write(
 def _put(
     place: int, name: str, text: bytes, earlier: Sequence[bytes], owner: os.stat_result, part: str
 ) -> None:
+    # Where a crash came after the file had its name, nothing else would remove it.
+    with suppress(FileNotFoundError):
+        os.unlink(part, dir_fd=place)
     present = _present(place, name, longest=max(len(text), *map(len, earlier), 0))
     if present == text:
         # Of the attempt before, perhaps: it may not have come to be flushed.
@@ -64,8 +67,6 @@ def _put(
         raise NotWrittenError(
             "there is another file, which is no earlier reminder's, or was changed since."
         )
-    with suppress(FileNotFoundError):
-        os.unlink(part, dir_fd=place)
     file = os.open(part, _CREATE, FILE_MODE, dir_fd=place)
     try:
         try:

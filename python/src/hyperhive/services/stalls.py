@@ -19,6 +19,7 @@ from hyperhive.domain.instances import Crash
 from hyperhive.services import crashes
 from hyperhive.services.agents import Agents
 from hyperhive.services.sessions import Sessions
+from hyperhive.services.trouble import Trouble
 from hyperhive.services.turns import Turns
 from hyperhive.store import Reading, Row, Store, Writing, alerts, lifecycle, messages, turns
 from hyperhive.store import agents as rows
@@ -60,14 +61,13 @@ class Stalls:
         self._idle_since: dict[str, float] = {}
         self._mute_since: dict[str, tuple[str, float]] = {}
         """Which box has no harness that is connected, and since when that has been seen."""
+        self._trouble = Trouble(store, "stalls")
 
     async def run(self, look_seconds: float = LOOK_SECONDS) -> None:
-        """Look again and again; an error is logged and the next look tries again."""
+        """Look again and again; what fails, the next look tries again."""
         while True:
-            try:
+            async with self._trouble.told():
                 await self.look()
-            except Exception:  # noqa: BLE001 - the loop outlives every error
-                _log.exception("the watch for stalled agents failed; it looks again")
             await asyncio.sleep(look_seconds)
 
     async def look(self) -> dict[str, str]:

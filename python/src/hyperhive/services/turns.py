@@ -186,7 +186,10 @@ class Turns:
         tools: Mapping[str, int],
         told: Reported | None = None,
     ) -> TurnOutcome:
-        """End a turn as its harness reports; said again, it changes nothing."""
+        """End a turn as its harness reports; said again, it changes nothing.
+
+        Of one that the hive has cut short, the report still tells what it used.
+        """
         if outcome not in {known.value for known in REPORTABLE}:
             known = ", ".join(sorted(known.value for known in REPORTABLE))
             raise InvalidError(f"A harness cannot report {outcome!r}.", f"Known: {known}.")
@@ -194,6 +197,9 @@ class Turns:
 
         def job(work: Writing) -> TurnOutcome:
             row = _of_session(work, agent, session, number, ended_too=True)
+            if row.outcome == TurnOutcome.DRAINED:
+                self._count_late(work, row, usage, tools, told or Reported())
+                return TurnOutcome.DRAINED
             if row.ended_at is not None:
                 if row.outcome != reported.value:
                     raise TurnOverError(number)
@@ -209,6 +215,23 @@ class Turns:
             return reported
 
         return await self._store.write(job)
+
+    def _count_late(
+        self,
+        work: Writing,
+        row: Row,
+        usage: Mapping[str, Any],
+        tools: Mapping[str, int],
+        told: Reported,
+    ) -> None:
+        used = (row.input_tokens, row.output_tokens, row.cost_usd)
+        if any(each is not None for each in used) or not (usage or tools):
+            return
+        rows.note_used(work, row, usage, tools)
+        rows.note_context(work, row.id, told.context_tokens)
+        mine = agent_rows.find(work, row.agent)
+        if mine is not None and mine.present:
+            pacing.count(self._agents.hive, work, mine, told)
 
     async def page(self, agent: str, *, before: int | None, limit: int) -> dict[str, Any]:
         """Page backwards through an agent's turns, newest first."""

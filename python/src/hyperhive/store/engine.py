@@ -296,10 +296,13 @@ def driver(connection: Connection) -> sqlite3.Connection:
 
 def _open(path: Path, *, read_only: bool) -> sqlite3.Connection:
     mode = "ro" if read_only else "rwc"
-    return sqlite3.connect(
+    connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}",
         uri=True,
         timeout=LOCK_WAIT_SECONDS,
         isolation_level=None,
         check_same_thread=False,
     )
+    # SQLite's own lower() knows the letters of ASCII only.
+    connection.create_function("casefold", 1, str.casefold, deterministic=True)
+    return connection

@@ -21,8 +21,8 @@ from hyperhive.domain.errors import UnavailableError
 from hyperhive.store import engine
 
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
-HEAD: Final = "0008"
-KNOWN: Final = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008")
+HEAD: Final = "0009"
+KNOWN: Final = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009")
 """Every revision of this version, oldest first; a test compares them with the scripts."""
 
 

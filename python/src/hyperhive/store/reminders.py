@@ -49,6 +49,15 @@ _DUE: Final = engine.prepared(
     .order_by(_r.next_at, _r.id)
     .limit(bindparam("limit"))
 )
+_DUE_OF: Final = engine.prepared(
+    select(tables.reminder)
+    .where(_PENDING, _r.agent == bindparam("agent"), _r.next_at <= bindparam("now"))
+    .order_by(_r.next_at, _r.id)
+    .limit(bindparam("limit"))
+)
+_NEXT_AGENT: Final = engine.prepared(
+    select(_r.agent).where(_PENDING, _r.agent > bindparam("agent")).order_by(_r.agent).limit(1)
+)
 _NEXT: Final = engine.prepared(select(_r.next_at).where(_PENDING).order_by(_r.next_at).limit(1))
 _STATE_OF_MESSAGE: Final = engine.prepared(select(_m.state).where(_m.id == bindparam("number")))
 _CHANGEABLE: Final = (
@@ -122,8 +131,31 @@ def find(asking: Asking, number: int) -> Row | None:
 
 
 def due(asking: Asking, limit: int) -> Sequence[Row]:
-    """Give those to be delivered now, the longest due first."""
-    return asking.execute(_DUE, {"now": asking.now, "limit": limit}).all()
+    """Give those to be delivered now, the longest due first.
+
+    Of more than ``limit`` each agent gets a share: nobody's flood holds up another's.
+    """
+    found = asking.execute(_DUE, {"now": asking.now, "limit": limit}).all()
+    if len(found) < limit:
+        return found
+    agents = _with_pending(asking)
+    share = max(1, limit // max(1, len(agents)))
+    first = [row for name in agents for row in due_of(asking, name, share)]
+    first.sort(key=lambda row: (row.next_at, row.id))
+    return list({row.id: row for row in (*first, *found)}.values())[:limit]
+
+
+def due_of(asking: Asking, agent: str, limit: int) -> Sequence[Row]:
+    """Give those of an agent to be delivered now, the longest due first."""
+    return asking.execute(_DUE_OF, {"agent": agent, "now": asking.now, "limit": limit}).all()
+
+
+def _with_pending(asking: Asking) -> list[str]:
+    """Name the agents that something is pending for, at the cost of one look for each."""
+    found: list[str] = []
+    while name := asking.execute(_NEXT_AGENT, {"agent": found[-1] if found else ""}).scalar():
+        found.append(name)
+    return found
 
 
 def next_at(asking: Asking) -> float | None:
@@ -140,10 +172,17 @@ def is_unhandled(asking: Asking, message: int | None) -> bool:
     return state in (MessageState.QUEUED.value, MessageState.LEASED.value)
 
 
-def text_written_to(asking: Asking, agent: str, path: str) -> list[str]:
-    """Give the texts of an agent's latest reminders that lie, or lay, in a file of its state."""
-    wanted = select(_r.body).where(_r.agent == agent, _r.written == path)
-    return list(asking.execute(wanted.order_by(_r.id.desc()).limit(TEXTS_OF_A_FILE)).scalars())
+def texts_written_to(asking: Asking, agent: str, path: str) -> list[str]:
+    """Give the texts of an agent's latest reminders that a file of its state may hold."""
+    wanted = select(_r.body).where(_r.agent == agent, _r.written == path).limit(TEXTS_OF_A_FILE)
+    came = wanted.where(_r.message.is_not(None)).order_by(_r.message.desc())
+    did_not_come = wanted.where(_r.message.is_(None)).order_by(_r.id.desc())
+    return [*asking.execute(came).scalars(), *asking.execute(did_not_come).scalars()]
+
+
+def note_written(work: Writing, row: Row) -> None:
+    """Note, before a reminder's file is written, that it may be there from now on."""
+    work.execute(update(tables.reminder).where(_r.id == row.id).values(written=row.file_path))
 
 
 def count_open(asking: Asking, agent: str) -> int:
@@ -205,11 +244,14 @@ def oldest_open(asking: Asking, agent: str | None, limit: int) -> Sequence[Row]:
 
 
 def next_of(asking: Asking, agent: str) -> float | None:
-    """Say when the next of an agent's pending reminders is due."""
+    """Say when the next of an agent's pending reminders is over: one that recurs never is."""
     # The sum keeps the database from looking for it among those of all agents, in order.
     found: float | None = asking.execute(
         select(func.min(_r.next_at + 0)).where(
-            _IS_OPEN, _r.agent == agent, _r.state == ReminderState.PENDING.value
+            _IS_OPEN,
+            _r.agent == agent,
+            _r.state == ReminderState.PENDING.value,
+            _r.repeat_every_seconds.is_(None),
         )
     ).scalar()
     return found
@@ -235,7 +277,7 @@ def search(
     if before is not None:
         wanted = wanted.where(_r.id < before)
     if text:
-        wanted = wanted.where(func.instr(func.lower(_r.body), text.lower()) > 0)
+        wanted = wanted.where(func.instr(func.casefold(_r.body), text.casefold()) > 0)
     if due_after is not None:
         wanted = wanted.where(_r.due_at >= due_after)
     if due_before is not None:

@@ -9,6 +9,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from hyperhive.domain.actors import OPERATOR
 from hyperhive.domain.approvals import CLOSED_SHOWN
 from hyperhive.domain.messages import KEY_SECONDS
+from hyperhive.domain.reminders import AUTO_DIRECTORY
 from hyperhive.store import tables
 from hyperhive.store.transaction import Writing
 
@@ -23,6 +24,7 @@ class Keep:
     """How long what has ended is kept, in days. What is not settled is kept for ever.
 
     What was decided is kept as long as messages are, and the latest of it as long as it is shown.
+    A reminder is kept as long as messages are, and for ever the last that wrote into a file.
     """
 
     messages_days: float = 30
@@ -45,16 +47,30 @@ def delete_some(work: Writing, keep: Keep) -> int:
     in_sight = select(a.id).where(a.closed_at.is_not(None)).correlate(None)
     in_sight = in_sight.order_by(a.closed_at.desc(), a.id.desc()).limit(CLOSED_SHOWN)
     old_approval = (a.closed_at < messages_until) & a.id.not_in(in_sight)
+    old_reminder = (r.closed_at < messages_until) & ~_is_last_in_its_file()
     return (
         _delete(work, tables.message, (m.settled_at < messages_until) & ~unread)
         + _delete(work, tables.question, tables.question.c.closed_at < messages_until)
         + _delete(work, tables.event, (e.at < events_until) & (e.seq < newest_event), e.seq)
         + _delete(work, tables.turn_event, is_old, v.turn, v.n)
-        + _delete(work, tables.reminder, r.closed_at < messages_until)
+        + _delete(work, tables.reminder, old_reminder)
         + _delete(work, tables.request_key, k.at < work.now - KEY_SECONDS)
         + _delete(work, tables.approval, old_approval)
         + _delete(work, tables.login, login.expires_at < work.now)
     )
+
+
+def _is_last_in_its_file() -> ColumnElement[bool]:
+    """Whether a file may hold this reminder's text: without it the next would not replace it.
+
+    A file whose name was chosen for one reminder is no other's.
+    """
+    r, later = tables.reminder.c, tables.reminder.alias("later")
+    same = (later.c.agent == r.agent) & (later.c.written == r.written)
+    after = later.c.message > func.coalesce(r.message, 0)
+    replaced = select(later.c.id).where(same, after).correlate(tables.reminder).exists()
+    is_its_own = r.written.startswith(f"{AUTO_DIRECTORY}/auto-", autoescape=True)
+    return r.written.is_not(None) & ~is_its_own & ~replaced
 
 
 def _delete(

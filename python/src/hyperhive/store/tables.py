@@ -17,6 +17,7 @@ _OPEN = text("state = 'open'")
 _UNRESOLVED = text("closed_at IS NULL")
 _PENDING = text("state = 'pending'")
 _FAILED = text("state = 'failed'")
+_WRITTEN = text("written IS NOT NULL")
 _UNREAD = text("recipient = 'operator' AND read_at IS NULL")
 
 
@@ -251,10 +252,15 @@ class ReminderRow(SQLModel, table=True):
     __tablename__ = "reminder"
     __table_args__: ClassVar[Any] = (
         Index("ix_reminder_due", "state", "next_at", "id", sqlite_where=_PENDING),
+        Index("ix_reminder_due_of", *("state", "agent", "next_at", "id"), sqlite_where=_PENDING),
         Index("ix_reminder_failed", "state", "id", sqlite_where=_FAILED),
         Index("ix_reminder_open", "closed_at", "agent", "state", "id", sqlite_where=_UNRESOLVED),
         Index("ix_reminder_agent", "agent", "id"),
-        Index("ix_reminder_written", "agent", "written", sqlite_where=text("written IS NOT NULL")),
+        Index(
+            "ix_reminder_written",
+            *("agent", "written", "message", "id"),
+            sqlite_where=_WRITTEN,
+        ),
         Index("ix_reminder_closed", "closed_at", sqlite_where=text("closed_at IS NOT NULL")),
         {"sqlite_autoincrement": True},
     )

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import func, insert, select, update
 
@@ -11,6 +11,9 @@ from hyperhive.domain.events import EventKind
 from hyperhive.domain.turns import TurnKind, TurnOutcome
 from hyperhive.store import tables
 from hyperhive.store.transaction import Asking, Row, Writing, dumps
+
+UNREADABLE: Final = "unreadable"
+"""The kind under which a line is shown whose data cannot be read."""
 
 _t = tables.turn.c
 _v = tables.turn_event.c
@@ -82,24 +85,32 @@ def end(
             ended_at=work.now,
             outcome=outcome.value,
             error=error,
-            input_tokens=usage.get("input_tokens"),
-            output_tokens=usage.get("output_tokens"),
-            cost_usd=usage.get("cost_usd"),
-            tools_json=dumps(dict(tools)),
+            **_used(usage, tools),
         )
     )
-    told = {
-        "id": row.id,
-        "outcome": outcome.value,
-        "error": error,
-        "ended_at": work.now,
-        "usage": dict(usage),
-        "tools": dict(tools),
-    }
-    if row.started_at is not None:
-        work.record(EventKind.TURN_ENDED, row.agent, told, agent=row.agent)
+    _tell_end(work, row.id)
     work.wake(bus.turn(row.id))
     work.wake(bus.transcript(row.id))
+
+
+def note_used(work: Writing, row: Row, usage: Mapping[str, Any], tools: Mapping[str, int]) -> None:
+    """Note late what a turn used that has ended without a word of it; its end is told again."""
+    work.execute(update(tables.turn).where(_t.id == row.id).values(_used(usage, tools)))
+    _tell_end(work, row.id)
+
+
+def _used(usage: Mapping[str, Any], tools: Mapping[str, int]) -> dict[str, Any]:
+    keys = ("input_tokens", "output_tokens", "cost_usd")
+    return {**{key: usage.get(key) for key in keys}, "tools_json": dumps(dict(tools))}
+
+
+def _tell_end(work: Writing, number: int) -> None:
+    row = find(work, number)
+    if row is None or row.started_at is None:
+        return
+    turn = shown(row)
+    told = {key: turn[key] for key in ("id", "outcome", "error", "ended_at", "usage", "tools")}
+    work.record(EventKind.TURN_ENDED, row.agent, told, agent=row.agent)
 
 
 def note_context(work: Writing, number: int, tokens: int | None) -> None:
@@ -139,10 +150,18 @@ def transcript(asking: Asking, turn: int, after: int, limit: int) -> list[dict[s
     rows = asking.execute(
         select(tables.turn_event).where(_v.turn == turn, _v.n > after).order_by(_v.n).limit(limit)
     ).all()
-    return [
-        {"n": row.n, "at": row.at, "kind": row.kind, "data": json.loads(row.data_json)}
-        for row in rows
-    ]
+    return [_line(row) for row in rows]
+
+
+def _line(row: Row) -> dict[str, Any]:
+    """Show a line; one that is damaged is shown as what it is, among the others."""
+    try:
+        kind, data = row.kind, json.loads(row.data_json)
+    except ValueError:
+        data = None
+    if not isinstance(data, dict):
+        kind, data = UNREADABLE, {"text": f"{row.kind}: {row.data_json}"}
+    return {"n": row.n, "at": row.at, "kind": kind, "data": data}
 
 
 def search(asking: Asking, agent: str, *, before: int | None, limit: int) -> Sequence[Row]:

@@ -21,7 +21,7 @@ from hyperhive.harness.drivers.cli_files import (
     link_skills,
     read_credentials,
 )
-from hyperhive.harness.drivers.cli_lines import note
+from hyperhive.harness.drivers.cli_lines import alert, note
 from hyperhive.harness.drivers.cli_runs import Alerts, Runs
 from hyperhive.harness.drivers.cli_settings import CliSettings
 from hyperhive.harness.drivers.mcp_access import McpAccess, mcp_access
@@ -81,13 +81,32 @@ ENVIRONMENT: Final[Mapping[str, str]] = {
 class ClaudeDriver(Driver):
     """Runs Claude Code once a turn, or a few times when a conversation needs mending."""
 
+    def __init__(self) -> None:
+        self._pending: frozenset[str] = frozenset()
+        """Servers that had not connected in the turn before."""
+
     async def run(self, assignment: Assignment, emit: Emit) -> TurnResult:
         """Run the turn in the agent's conversation."""
-        return await _play(assignment, emit, _Turn.play)
+
+        async def play(turn: "_Turn") -> End:
+            end = await turn.play()
+            self._tell_of_pending(turn)
+            return end
+
+        return await _play(assignment, emit, play)
 
     async def compact(self, assignment: Assignment, emit: Emit) -> TurnResult:
         """Let the program shorten the conversation, if there is one."""
         return await _play(assignment, emit, _Turn.compact)
+
+    def _tell_of_pending(self, turn: "_Turn") -> None:
+        """Alert of servers that do not come up: one may be slow once, but not twice in a row."""
+        for name in sorted(turn.pending & self._pending):
+            text = (
+                f"The MCP server {name} had not connected when this turn began, nor the last one."
+            )
+            alert(turn.emit, text, mcp_server=name, status="pending")
+        self._pending = turn.pending
 
 
 async def _play(
@@ -129,7 +148,11 @@ class _Turn:
     ) -> None:
         self._prompt = assignment.prompt
         self._extra = assignment.settings.extra_args
-        self._emit = emit
+        self._spend_usd = assignment.settings.cli.spend_usd
+        """What the whole turn may cost; the program counts each of its runs from nothing."""
+        self.emit = emit
+        self.pending: frozenset[str] = frozenset()
+        """Servers that had not connected when the latest run began; see `ClaudeStream`."""
         self._runs = runs
         self._arguments = arguments
         self._conversations = conversations
@@ -137,22 +160,25 @@ class _Turn:
     async def play(self) -> End:
         end = await self._run(self._prompt)
         if end.trouble is Trouble.NO_SESSION:
-            note(self._emit, "The conversation is gone; a new one begins.", new_session=True)
+            note(self.emit, "The conversation is gone; a new one begins.", new_session=True)
             self._conversations.forget()
             end = await self._run(self._prompt)
         if end.trouble is Trouble.TOO_LONG:
-            note(self._emit, "The conversation is too long; it is compacted.")
-            if (await self._run(COMPACT)).trouble is None:
+            note(self.emit, "The conversation is too long; it is compacted.")
+            compacted = await self._run(COMPACT)
+            if compacted.trouble is None:
                 end = await self._run(self._prompt)
+            elif compacted.trouble is Trouble.SPENT:
+                end = compacted
         return end
 
     async def compact(self) -> End:
         if self._conversations.load() is None:
-            note(self._emit, "There is no conversation to compact.")
+            note(self.emit, "There is no conversation to compact.")
             return End()
         end = await self._run(COMPACT)
         if end.trouble is Trouble.NO_SESSION:
-            note(self._emit, "The conversation is gone; a new one begins.", new_session=True)
+            note(self.emit, "The conversation is gone; a new one begins.", new_session=True)
             self._conversations.forget()
             return End()
         return end
@@ -163,16 +189,23 @@ class _Turn:
     async def _run_once(self, prompt: str) -> tuple[End, ClaudeStream]:
         conversation = self._conversations.load()
         resume = ("--resume", conversation.id) if conversation else ()
-        stream = ClaudeStream(self._emit, self._conversations.remember)
-        argv = (*self._arguments, *resume, *self._extra)
+        stream = ClaudeStream(self.emit, self._conversations.remember)
+        budget: tuple[str, ...] = ()
+        if self._spend_usd is not None:
+            left = self._spend_usd - self._runs.spent_usd
+            if left <= 0:
+                return End(Trouble.SPENT), stream
+            budget = (f"--max-budget-usd={left:g}",)
+        argv = (*self._arguments, *budget, *resume, *self._extra)
         try:
             return await self._runs.run(argv, prompt, stream), stream
         finally:
+            self.pending = stream.pending
             self._runs.measured(stream.context_tokens, stream.context_window)
 
 
 def _arguments(assignment: Assignment, access: McpAccess) -> tuple[str, ...]:
-    """The command line, but for the conversation and the declared further arguments."""
+    """The command line, but for the conversation, the budget and the declared further arguments."""
     settings, cli = assignment.settings, assignment.settings.cli
     config = access.directory / "claude-mcp.json"
     config.write_text(json.dumps({"mcpServers": _servers(access, cli)}))
@@ -196,8 +229,6 @@ def _arguments(assignment: Assignment, access: McpAccess) -> tuple[str, ...]:
         arguments.append(f"--model={settings.model}")
     if settings.fallback_model:
         arguments.append(f"--fallback-model={settings.fallback_model}")
-    if cli.spend_usd is not None:
-        arguments.append(f"--max-budget-usd={cli.spend_usd:g}")
     return tuple(arguments)
 
 

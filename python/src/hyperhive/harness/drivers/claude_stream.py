@@ -80,6 +80,8 @@ class ClaudeStream:
         """What the last inference had before it, of the main conversation, in tokens."""
         self.context_window: int | None = None
         """How many tokens the model takes, if the program said so."""
+        self.pending: frozenset[str] = frozenset()
+        """Servers that had not connected when the run began, and have not been used since."""
         self.hopeless: End | None = None
         """Set when it is no use to let the program go on."""
 
@@ -177,12 +179,14 @@ class ClaudeStream:
             session=session,
             skills=data.get("skills"),
         )
+        self.pending = frozenset()
         for server in mappings(data.get("mcp_servers")):
             name, status = text_of(server.get("name")), text_of(server.get("status"))
             if status == "connected":
                 continue
             text = f"The MCP server {name} is not connected ({status})."
             if status == "pending":
+                self.pending |= {name}
                 note(self._emit, text, mcp_server=name, status=status)
                 continue
             alert(self._emit, text, mcp_server=name, status=status)
@@ -225,6 +229,7 @@ class ClaudeStream:
                 name, identity = text_of(block.get("name")), text_of(block.get("id"))
                 self.tools[name] += 1
                 self._names[identity] = name
+                self.pending -= {name.removeprefix("mcp__").partition("__")[0]}
                 call = {"id": identity, "name": name, "arguments": block.get("input")}
                 self._emit(TurnEventKind.TOOL_CALL, {**call, **parent})
             case "redacted_thinking":

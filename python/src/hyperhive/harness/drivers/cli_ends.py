@@ -21,6 +21,7 @@ class Trouble(StrEnum):
     RATE_LIMITED = "rate_limited"
     UNAVAILABLE = "unavailable"
     NOT_LOGGED_IN = "not_logged_in"
+    NO_CREDENTIAL = "no_credential"
     UNPAID = "unpaid"
     SPENT = "spent"
     TOO_LONG = "too_long"
@@ -33,6 +34,7 @@ OUTCOMES: Final[Mapping[Trouble, TurnOutcome]] = {
     # An outage is not the message's doing: as a failure it would use up all attempts in minutes.
     Trouble.UNAVAILABLE: TurnOutcome.RATE_LIMITED,
     Trouble.NOT_LOGGED_IN: TurnOutcome.NEEDS_LOGIN,
+    Trouble.NO_CREDENTIAL: TurnOutcome.NEEDS_LOGIN,
     Trouble.UNPAID: TurnOutcome.NEEDS_LOGIN,
     Trouble.SPENT: TurnOutcome.FAILED,
     Trouble.TOO_LONG: TurnOutcome.FAILED,
@@ -44,6 +46,7 @@ _SENTENCES: Final[Mapping[Trouble, str]] = {
     Trouble.RATE_LIMITED: "The model's provider limits the rate",
     Trouble.UNAVAILABLE: "The model cannot be reached or is overloaded",
     Trouble.NOT_LOGGED_IN: "The model's provider refused the credential",
+    Trouble.NO_CREDENTIAL: "The model's provider needs a credential that the agent does not have",
     Trouble.UNPAID: "The account at the model's provider has no credit",
     Trouble.SPENT: "The turn reached its spending limit",
     Trouble.TOO_LONG: "The conversation is too long for the model",
@@ -53,6 +56,7 @@ _SENTENCES: Final[Mapping[Trouble, str]] = {
 
 _REMEDIES: Final[Mapping[Trouble, str]] = {
     Trouble.NOT_LOGGED_IN: "Log the agent in: hyperhive login <agent>.",
+    Trouble.NO_CREDENTIAL: "Declare its file in the agent's credentials, by that name.",
     Trouble.UNPAID: "Add credit to the account, or give the agent another credential.",
     Trouble.SPENT: "Raise limits.spendPerTurnUsd or limits.spendPerDayUsd, or split the work.",
     Trouble.TOO_LONG: "Begin a new session for the agent.",

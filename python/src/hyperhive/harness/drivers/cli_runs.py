@@ -69,6 +69,11 @@ class Runs:
         self._context_tokens: int | None = None
         self._context_window: int | None = None
 
+    @property
+    def spent_usd(self) -> float:
+        """What the runs so far have cost, as far as they told."""
+        return (self._usage and self._usage.cost_usd) or 0.0
+
     async def run(
         self,
         argv: Sequence[str],

@@ -45,6 +45,7 @@ _BEGINNINGS: Final[Mapping[str, Trouble]] = {
     "Connection failed": Trouble.UNAVAILABLE,
     "Codex ran out of room": Trouble.TOO_LONG,
     "Your access token could not be refreshed": Trouble.NOT_LOGGED_IN,
+    "Missing environment variable": Trouble.NO_CREDENTIAL,
 }
 _RESET: Final = re.compile(
     r"[Tt]ry again at (?:([A-Z][a-z]{2}) (\d{1,2})(?:st|nd|rd|th), (\d{4}) )?"

@@ -8,19 +8,20 @@ import { h } from "./elements.js";
 const FOLD = 600;
 
 /** @type {Readonly<Record<string, string>>} */
-const WORDS = { text: "said", thinking: "thought", tool_call: "calls", tool_result: "got", note: "note", error: "error" };
+const WORDS = { text: "said", thinking: "thought", tool_call: "calls", tool_result: "got", note: "note", error: "error", unreadable: "cannot be read" };
 
 /**
  * @param {Line} line
  * @returns {HTMLElement}
  */
 export function lineView({ kind, data }) {
+  const known = Object.hasOwn(WORDS, kind);
   const failed = kind === "error" || data["is_error"] === true;
   const name = typeof data["name"] === "string" ? data["name"] : "";
   const told = textOf(kind, data);
   const content = told.length > FOLD ? folded(told) : h("span", { class: "line-text" }, told);
-  const classes = `line line-${kind in WORDS ? kind : "note"}${failed ? " is-failed" : ""}`;
-  return h("div", { class: classes }, h("span", { class: "line-kind" }, WORDS[kind] ?? kind, name && " ", name && h("b", {}, name)), content);
+  const classes = `line line-${known ? kind : "note"}${failed ? " is-failed" : ""}`;
+  return h("div", { class: classes }, h("span", { class: "line-kind" }, known ? WORDS[kind] : kind, name && " ", name && h("b", {}, name)), content);
 }
 
 /**
