@@ -133,7 +133,9 @@ class _Handler(BaseHTTPRequestHandler):
                 self._json(200, {"operator": "operator", "csrf": CSRF})
             case ["api", "messages"]:
                 before = int(query["before"]) if "before" in query else None
-                self._json(200, model.older(before, int(query.get("limit", "50"))))
+                limit = int(query.get("limit", "50"))
+                wanted = {key: query[key] for key in ("agent", "state") if key in query}
+                self._json(200, model.older(before, limit, **wanted))
             case ["api", "messages", ident] if int(ident) in model.messages:
                 self._json(200, model.whole(int(ident)))
             case ["api", "approvals", ident] if int(ident) in model.approvals:

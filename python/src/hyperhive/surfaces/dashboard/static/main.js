@@ -36,10 +36,7 @@ const first = await firstSnapshot();
 synchronise(first.at);
 const store = new Store(fromSnapshot(first));
 const hive = openHivePage(store);
-const header = new Header(store, () => {
-  location.hash = document.body.dataset["page"] === "messages" ? "#/messages" : "#/hive";
-  hive.openUnread();
-});
+const header = new Header(store, () => hive.openUnread(document.body.dataset["page"] === "messages" ? "#/messages" : "#/hive"));
 keepSkips(part("skips", HTMLElement));
 new Router(
   {

@@ -235,9 +235,11 @@
  *
  * @typedef {object} MessagesState
  * @property {ReadonlyMap<number, Message>} rows the newest ones, by id, ascending
+ * @property {ReadonlyMap<number, Message>} older a stretch of earlier ones that somebody reads, by id, ascending
+ * @property {boolean} gap whether there are others between `older` and `rows`
+ * @property {boolean} more whether the server has older ones than these
+ * @property {boolean} reading whether somebody reads further up than the newest
  * @property {ReadonlyMap<number, Message>} dead every dead message, by id, however old
- * @property {boolean} more whether the server has older ones than `rows`
- * @property {number} limit how many rows are kept
  *
  * @typedef {object} State Everything the page shows that the hive decides. Never changed in place.
  * @property {number} seq
