@@ -1,5 +1,7 @@
 """The page of one agent: what it does, live; its inbox, filtered; its turns; in its stead."""
 
+import re
+
 import pytest
 from playwright.sync_api import APIResponse, Page, Route, expect
 
@@ -107,6 +109,26 @@ def test_the_inbox_says_at_a_glance_who_waits_for_what(alice: Page, hive: FakeHi
     expect(alice.locator("[data-filter='to bob']")).to_have_attribute("aria-pressed", "true")
 
 
+def test_what_waits_is_listed_however_old_and_older_ones_are_paged_without_holes(
+    live: Page, hive: FakeHive
+) -> None:
+    first = hive.model.send("bob", "alice", "of long ago")
+    for number in range(450):
+        hive.model.ack(hive.model.send("bob", "alice", f"message {number}"))
+    live.goto(f"{hive.url}/#/agent/alice")
+    rows = live.locator(".inbox-rows .row")
+    expect(rows).to_have_text([re.compile("of long ago")])
+    expect(live.locator("[data-filter='unread']")).to_have_text("unread 1 ")
+
+    live.locator("[data-filter='all']").click()
+    expect(rows).to_have_count(201)
+    hive.model.lease(first)
+    for more in (401, 451):
+        live.locator(".inbox-panel").get_by_role("button", name="Older messages").click()
+        expect(rows).to_have_count(more)
+    expect(live.locator("[data-filter='unread']")).to_have_text("unread 1 ")
+
+
 def test_a_question_is_answered_in_the_agents_stead(alice: Page, hive: FakeHive) -> None:
     ident = hive.model.ask("bob", "which?", target="alice")
     card = alice.locator(f".inbox-panel [data-question='{ident}']")
@@ -182,7 +204,8 @@ def test_what_happens_to_a_message_while_messages_are_being_listed_is_shown(
 ) -> None:
     ident = hive.model.send("bob", "alice", "are you there?")
     held: list[tuple[Route, APIResponse]] = []
-    live.route("**/api/messages?agent=alice*", lambda route: held.append((route, route.fetch())))
+    listing = "**/api/messages?agent=alice&limit=200"
+    live.route(listing, lambda route: held.append((route, route.fetch())))
     live.goto(f"{hive.url}/#/agent/alice")
     facts = live.locator(".agent-head .facts")
     expect(facts).to_contain_text("1 queued")
