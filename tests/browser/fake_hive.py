@@ -142,7 +142,8 @@ class _Handler(BaseHTTPRequestHandler):
                 number = int(ident)
                 self._json(200, {**model.approvals[number], "shown": model.shown_of[number]})
             case ["api", "reminders"]:
-                self._json(200, {"reminders": self._reminders(query), "more": False})
+                found, limit = self._reminders(query), int(query["limit"])
+                self._json(200, {"reminders": found[:limit], "more": len(found) > limit})
             case ["api", "reminders", ident] if int(ident) in model.reminders:
                 row = model.reminders[int(ident)]
                 self._json(200, {**row, "body": row["preview"]})
@@ -339,12 +340,13 @@ class _Handler(BaseHTTPRequestHandler):
     def _reminders(self, query: dict[str, str]) -> list[Json]:
         def matches(row: Json) -> bool:
             return (
-                query.get("state") in (None, row["state"])
+                row["id"] < int(query.get("before", "1000000"))
+                and query.get("state") in (None, row["state"])
                 and query.get("agent") in (None, row["agent"])
                 and query.get("text", "") in row["preview"]
             )
 
-        return [row for row in self.hive.model.reminders.values() if matches(row)]
+        return [row for row in reversed(self.hive.model.reminders.values()) if matches(row)]
 
     def _transcript(self, turn: int, after: int) -> None:
         """Stream a turn's lines as they are written, until it has ended."""

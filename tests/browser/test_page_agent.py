@@ -129,6 +129,26 @@ def test_what_waits_is_listed_however_old_and_older_ones_are_paged_without_holes
     expect(live.locator("[data-filter='unread']")).to_have_text("unread 1 ")
 
 
+def test_its_reminders_are_listed_however_many_others_come_first(
+    live: Page, hive: FakeHive
+) -> None:
+    for number in range(220):
+        hive.model.remind("bob", f"look at run {number}")
+    at = hive.model.clock() + 9_000
+    later = hive.model.remind("alice", "look later", due_at=at, next_at=at + 60)
+    sooner = hive.model.remind("alice", "look again", due_at=at + 30, next_at=at + 30)
+    live.goto(f"{hive.url}/#/agent/alice")
+    panel = live.get_by_role("region", name="Reminders", exact=True)
+    expect(panel.locator("[data-reminder] .text")).to_have_text(["look again", "look later"])
+
+    hive.model.move_reminder(later, "failed", last_error="it is a link")
+    expect(panel.locator("[data-reminder] .text")).to_have_text(["look later", "look again"])
+    for ident in (later, sooner):
+        hive.model.move_reminder(ident, "cancelled")
+
+    expect(panel).to_be_hidden()
+
+
 def test_a_question_is_answered_in_the_agents_stead(alice: Page, hive: FakeHive) -> None:
     ident = hive.model.ask("bob", "which?", target="alice")
     card = alice.locator(f".inbox-panel [data-question='{ident}']")

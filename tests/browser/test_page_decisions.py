@@ -192,3 +192,22 @@ def test_a_reminder_is_found_by_agent_and_text_and_cancelled(live: Page, hive: F
 
     expect(rows).to_have_count(0)
     assert hive.model.reminders[ident]["state"] == "cancelled"
+
+
+def test_more_reminders_follow_the_last_listing_whatever_events_brought(
+    live: Page, hive: FakeHive
+) -> None:
+    late = hive.model.remind("alice", "fails at last")
+    for number in range(150):
+        ident = hive.model.remind("alice", f"look at run {number}")
+        hive.model.move_reminder(ident, "failed", last_error="it is a link")
+    live.goto(f"{hive.url}/#/reminders")
+    live.get_by_label("State", exact=True).select_option("failed")
+    rows = live.locator("#reminders [data-reminder]")
+    expect(rows).to_have_count(100)
+    hive.model.move_reminder(late, "failed", last_error="it is a link")
+    expect(rows).to_have_count(101)
+
+    live.get_by_role("button", name="More").click()
+
+    expect(rows).to_have_count(151)

@@ -31,8 +31,7 @@ FOLD = """async ({start, listed, events, window}) => {
     tombstones: Object.fromEntries(state.tombstones),
     questions: [...state.questions.values()],
     approvals: [...state.approvals.values()],
-    reminding: Object.fromEntries(state.reminders.counts),
-    reminders: Object.fromEntries(state.reminders.rows),
+    reminding: Object.fromEntries(state.reminders),
     forge: state.forge && {...state.forge.facts},
     pulls: Object.fromEntries(state.forge?.pulls ?? []),
   });
@@ -70,7 +69,6 @@ def project(snapshot: Json) -> Json:
         "questions": snapshot["questions"],
         "approvals": snapshot["approvals"],
         "reminding": snapshot["reminders"]["counts"],
-        "reminders": {str(row["id"]): row for row in snapshot["reminders"]["rows"]},
         "forge": {k: v for k, v in (forge or {}).items() if k != "pull_requests"} or None,
         "threads": sorted(snapshot["threads"], key=lambda t: (t["since"], t["kind"], t["id"])),
         "pulls": {str(pull["id"]): pull for pull in (forge or {}).get("pull_requests", [])},

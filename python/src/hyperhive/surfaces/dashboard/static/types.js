@@ -145,10 +145,6 @@
  * @property {number | null} message
  * @property {number | null} closed_at
  *
- * @typedef {object} RemindersState
- * @property {ReadonlyMap<string, {pending: number, failed: number}>} counts by agent
- * @property {ReadonlyMap<number, Reminder>} rows pending ones due next and the newest failed ones, by id
- *
  * @typedef {object} PullRequest
  * @property {number} id
  * @property {string} repository
@@ -222,7 +218,7 @@
  * @property {Tombstone[]} tombstones
  * @property {Question[]} questions
  * @property {Approval[]} approvals
- * @property {{counts: Record<string, {pending: number, failed: number}>, rows: Reminder[]}} reminders
+ * @property {{counts: Record<string, {pending: number, failed: number}>}} reminders
  * @property {(Record<string, any> & {pull_requests: PullRequest[]}) | null} forge
  *
  * @typedef {object} HiveEvent One fact, past tense; `data` has the fields of its kind.
@@ -253,7 +249,7 @@
  * @property {ReadonlyMap<string, Tombstone>} tombstones
  * @property {ReadonlyMap<number, Question>} questions all open ones and the last closed, by id
  * @property {ReadonlyMap<number, Approval>} approvals all open ones and the last closed, by id
- * @property {RemindersState} reminders
+ * @property {ReadonlyMap<string, {pending: number, failed: number}>} reminders how many wait or have failed, by agent
  * @property {ForgeState | null} forge
  *
  * @typedef {object} Turn One run of an agent's program.
