@@ -87,8 +87,7 @@ def test_another_operator_who_decided_first_takes_it_off_the_page(
 @pytest.mark.parametrize(
     ("facts", "words", "ticked", "answer"),
     [
-        ({"options": ["red", "blue"]}, "", ["blue"], "blue"),
-        ({"options": ["red", "blue"]}, "green", ["blue"], "green"),
+        ({"options": ["red", "blue"]}, "green", [], "green"),
         ({"options": ["red", "blue"], "multi": True}, "", ["red", "blue"], ["red", "blue"]),
         ({"options": ["red"], "multi": True}, "and green", ["red"], ["red", "and green"]),
         ({}, "as you like", [], "as you like"),
@@ -112,6 +111,46 @@ def test_a_question_is_answered_by_options_or_in_words(
 
     expect(decisions.locator("#decided")).to_contain_text("Which colour?")
     assert hive.model.questions[ident]["answer"] == answer
+
+
+def test_one_of_several_options_is_an_answer_with_two_clicks_or_with_keys(
+    live: Page, hive: FakeHive
+) -> None:
+    by_click = hive.model.ask("alice", "Which colour?", options=["red", "blue"])
+    by_keys = hive.model.ask("alice", "Which shape?", options=["round", "a square " * 20])
+    live.locator(".places a", has_text="Decisions").click()
+
+    live.locator(f"[data-question='{by_click}']").get_by_role("button", name="blue").click()
+    expect(live.locator("#decided")).to_contain_text("Which colour?")
+    live.get_by_role("button", name="round").focus()
+    live.keyboard.press("Tab")
+    live.keyboard.press("Enter")
+
+    expect(live.locator("#decided")).to_contain_text("Which shape?")
+    assert hive.model.questions[by_click]["answer"] == "blue"
+    assert hive.model.questions[by_keys]["answer"] == "a square " * 20
+
+
+@pytest.mark.parametrize("place", ["decisions", "agent/alice"])
+def test_a_question_whose_time_is_up_is_answered_late(
+    live: Page, hive: FakeHive, place: str
+) -> None:
+    ident = hive.model.ask("alice", "Which colour?", options=["red", "blue"])
+    hive.model.close_question(ident, "expired")
+    live.goto(f"{hive.url}/#/{place}")
+    if place == "decisions":
+        live.locator(f"#decided [data-question='{ident}'] summary").click()
+    else:
+        live.locator("[data-filter='all']").click()
+    question = live.locator(f".page [data-question='{ident}']:visible")
+    expect(question).to_contain_text("An answer now is told as late.")
+    expect(question.get_by_role("button", name="Cancel question")).to_be_hidden()
+
+    question.get_by_role("textbox").fill("green")
+    question.get_by_role("button", name="Answer", exact=True).click()
+
+    expect(live.locator(".answering:visible")).to_have_count(0)
+    assert hive.model.questions[ident]["answer"] == "green"
 
 
 def test_an_answer_that_is_none_is_refused_where_it_was_clicked(

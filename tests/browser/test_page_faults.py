@@ -68,8 +68,7 @@ def test_two_browsers_see_what_either_does(
     phone.goto(f"{hive.url}/#/decisions")
     hive.model.ask("alice", "Which?", options=["a", "b"])
 
-    phone.locator("#waiting .option").first.click()
-    phone.get_by_role("button", name="Answer").click()
+    phone.locator("#waiting .answers .button").first.click()
 
     expect(live.locator("#to-decide")).to_be_hidden()
     live.locator("[data-agent='bob']").get_by_role("button", name="Pause").click()

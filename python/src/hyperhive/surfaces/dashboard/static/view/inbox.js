@@ -7,6 +7,7 @@
  */
 
 import { changed } from "../state/messages.js";
+import { canBeAnswered } from "../state/questions.js";
 import { get } from "../wire/api.js";
 import { h, KeyedList, say } from "./elements.js";
 import { MessageItem } from "./message.js";
@@ -128,11 +129,11 @@ export class Inbox {
     const { questions } = this.#store.state;
     const all = this.#cut();
     this.#older.hidden = !this.#more;
-    const asked = [...questions.values()].filter((each) => each.state === "open" && (each.asker === this.#name || each.target === this.#name));
-    const choices = this.#counts(all, asked);
+    const asked = [...questions.values()].filter((each) => canBeAnswered(each) && (each.asker === this.#name || each.target === this.#name));
+    const choices = this.#counts(all, asked.filter(({ state }) => state === "open"));
     if (!choices.has(this.#chosen)) this.#chosen = "all";
     this.#choices.show(choices);
-    const wantedQuestions = asked.filter((question) => this.#wants(question.asker, question.target, question.target === this.#name));
+    const wantedQuestions = asked.filter((question) => this.#wants(question.asker, question.target, question.state === "open" && question.target === this.#name));
     const wanted = all.filter((message) => this.#wants(message.from, message.to, this.#waits(message)));
     this.#asked.show(new Map(wantedQuestions.map((question) => [question.id, question])));
     this.#shown.show(new Map(wanted.map((message) => [message.id, message])));
