@@ -72,6 +72,58 @@ def test_an_earlier_turn_is_shown_above(alice: Page, hive: FakeHive) -> None:
     expect(alice.locator(".line")).to_have_text(["saidfirst", "saidsecond"])
 
 
+def test_what_was_earlier_comes_when_the_top_is_reached(alice: Page, hive: FakeHive) -> None:
+    first = hive.model.start_turn("alice")
+    hive.model.write_line(first, "text", text="the very first")
+    hive.model.end_turn("alice")
+    turn = hive.model.start_turn("alice")
+    for number in range(2600):
+        hive.model.write_line(turn, "text", text=f"line {number}")
+    alice.reload()
+    block = alice.locator(f"[data-turn='{turn}']")
+    expect(block.get_by_role("button")).to_have_text("600 lines before these")
+    expect(block.locator(".line")).to_have_count(2000)
+    scroller = alice.locator(".terminal-scroll")
+
+    scroller.evaluate("e => { e.scrollTop = 0; }")
+    expect(block.get_by_role("button")).to_have_text("100 lines before these")
+    scroller.evaluate("e => { e.scrollTop = 0; }")
+    expect(block.get_by_role("button")).to_be_hidden()
+    expect(block.locator(".line")).to_have_count(2600)
+    expect(block.locator(".line").nth(100)).to_be_in_viewport()
+    scroller.evaluate("e => { e.scrollTop = 0; }")
+
+    expect(alice.locator(".line").first).to_have_text("saidthe very first")
+
+
+def test_looking_elsewhere_for_a_while_leaves_what_is_read_as_it_is(
+    page: Page, hive: FakeHive
+) -> None:
+    page.add_init_script(
+        'Object.defineProperty(document, "hidden", { get: () => window.away === true });'
+    )
+    turn = hive.model.start_turn("alice")
+    for number in range(60):
+        hive.model.write_line(turn, "tool_result", name="bash", result=f"{number} " * 400)
+    page.goto(f"{hive.url}/#/agent/alice")
+    lines = page.locator(".line")
+    expect(lines).to_have_count(60)
+    lines.nth(7).locator("summary").click()
+    before = page.locator(".terminal-scroll").evaluate("e => e.scrollTop")
+    away = "window.away = %s; document.dispatchEvent(new Event('visibilitychange'));"
+
+    page.evaluate(away % "true")
+    hive.model.write_line(turn, "text", text="meanwhile")
+    hive.model.end_turn("alice")
+    page.evaluate(away % "false")
+
+    expect(lines).to_have_count(61)
+    expect(lines.nth(7).locator("details")).to_have_attribute("open", "")
+    assert page.locator(".terminal-scroll").evaluate("e => e.scrollTop") == before
+    asked = [s.path for s in hive.seen if s.path.startswith(f"/api/turns/{turn}/stream")]
+    assert asked == [f"/api/turns/{turn}/stream?after={n}" for n in (-1, 59)]
+
+
 def test_the_stream_of_a_turn_ends_when_the_page_is_left(alice: Page, hive: FakeHive) -> None:
     turn = hive.model.start_turn("alice")
     hive.model.write_line(turn, "text", text="one")
