@@ -131,6 +131,7 @@ class AgentView {
       this.#inbox.draw();
       this.#threads.draw();
       this.#reminding.draw();
+      this.#figures.refresher.look();
     };
     this.#ends.push(
       // While nobody looks it only listens: a day's events cost a hidden page next to nothing.
@@ -153,7 +154,7 @@ class AgentView {
   async #load() {
     const name = encodeURIComponent(this.name);
     void this.#inbox.load(false);
-    void this.#figures.load();
+    this.#figures.refresher.look();
     void this.#threads.load();
     void this.#reminding.load();
     void this.#quotas.load();
@@ -179,6 +180,7 @@ class AgentView {
     this.#threads.heard(event);
     this.#reminding.heard(event);
     if (event.agent !== this.name || !event.kind.startsWith("turn_")) return;
+    if (event.kind === "turn_ended") this.#figures.refresher.outdate();
     this.#heardOfTurn(event);
     this.#early?.push(event);
   }
