@@ -70,6 +70,26 @@ def test_a_denial_carries_its_note_and_is_listed_as_decided(
     expect(decided.locator(".shown")).to_be_attached()
 
 
+def test_what_asks_is_taken_off_the_list_without_a_no_or_an_answer(
+    decisions: Page, hive: FakeHive
+) -> None:
+    proposed = hive.model.propose("bob", "Delete the backups")
+    asked = hive.model.ask("alice", "Which colour?")
+    approval = decisions.locator(f"#waiting [data-approval='{proposed}']")
+    question = decisions.locator(f"#waiting [data-question='{asked}']")
+
+    approval.get_by_role("button", name="Withdraw").click()
+    expect(approval).to_contain_text("bob is told that “Delete the backups” was withdrawn.")
+    approval.get_by_role("button", name="Withdraw it").click()
+    question.get_by_role("button", name="Cancel question").click()
+    expect(question).to_contain_text("Question 1 of alice is closed without an answer.")
+    question.get_by_role("button", name="Cancel it").click()
+
+    expect(decisions.locator("#waiting")).to_contain_text("Nothing waits for you")
+    states = decisions.locator("#decided .decided .chip")
+    expect(states).to_have_text(["cancelled", "cancelled"])
+
+
 def test_another_operator_who_decided_first_takes_it_off_the_page(
     decisions: Page, hive: FakeHive
 ) -> None:
