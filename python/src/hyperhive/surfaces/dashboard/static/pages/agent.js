@@ -157,7 +157,7 @@ class AgentView {
     this.#figures.refresher.look();
     void this.#threads.load();
     void this.#reminding.load();
-    void this.#quotas.load();
+    this.#quotas.refresher.look();
     this.#early = [];
     try {
       const page = await get(`/api/agents/${name}/turns?limit=${TURNS_SHOWN}`);

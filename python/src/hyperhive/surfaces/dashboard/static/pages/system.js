@@ -28,7 +28,6 @@ export function openSystemPage(store) {
   const spent = tile("Spent today");
   const position = tile("Position");
   tiles.append(...[version, health, count, spent, position].map(({ element: each }) => each));
-  const healthTrouble = h("p", { class: "refusal", role: "alert", hidden: true });
   const disk = bars("Room");
   const queues = bars("What waits in each inbox");
   const pictures = figures(null, "system");
@@ -55,7 +54,7 @@ export function openSystemPage(store) {
   const element = h(
     "div",
     { class: "page in-columns", id: "system" },
-    h("section", { class: "panel is-wide", "aria-labelledby": heading.id }, heading, healthTrouble, tiles, refresher.element),
+    h("section", { class: "panel is-wide", "aria-labelledby": heading.id }, heading, tiles, refresher.element),
     panel("disk-title", "Disk", disk.element),
     panel("queues-title", "Queues", queues.element),
     wide(panel("figures-title-system", "What the hive used", pictures.element)),
@@ -74,39 +73,27 @@ export function openSystemPage(store) {
     )),
   );
 
-  /**
-   * @param {HTMLElement} trouble
-   * @param {() => Promise<void>} load
-   */
-  async function trying(trouble, load) {
-    try {
-      await load();
-      say(trouble, null);
-    } catch (error) {
-      say(trouble, error instanceof Error ? error.message : String(error));
-    }
-  }
-
   /** Fetch what no event tells. */
   async function load() {
-    await trying(healthTrouble, async () => {
-      const [found, room, planned] = await Promise.all([get("/api/health"), get("/api/disk"), get("/api/plan").catch((error) => ({ refused: error.message }))]);
-      health.show(found.status, `up for ${span(found.uptime_seconds)}`);
-      disk.show(roomBars(room));
-      plan.replaceChildren(planView(planned));
-    });
+    const [found, room, planned] = await Promise.all([get("/api/health"), get("/api/disk"), get("/api/plan").catch((error) => ({ refused: error.message }))]);
+    health.show(found.status, `up for ${span(found.uptime_seconds)}`);
+    disk.show(roomBars(room));
+    plan.replaceChildren(planView(planned));
   }
 
   /** @param {boolean} more */
   async function loadAudit(more) {
-    await trying(auditTrouble, async () => {
+    try {
       const before = more ? `&before=${Math.min(...entries.keys())}` : "";
       const page = await get(`/api/audit?limit=${AUDIT_PAGE}${before}`);
       if (!more) entries = new Map();
       for (const entry of page.entries) entries.set(entry.id, entry);
       audit.show(entries);
       older.hidden = !page.more;
-    });
+      say(auditTrouble, null);
+    } catch (error) {
+      say(auditTrouble, error instanceof Error ? error.message : String(error));
+    }
   }
 
   /** @type {unknown} */

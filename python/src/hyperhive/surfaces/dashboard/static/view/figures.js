@@ -1,7 +1,7 @@
 /** Cost, tokens, turns and messages over time, of the hive or of one agent, for a choice of times. */
 
 import { get } from "../wire/api.js";
-import { h, say } from "./elements.js";
+import { h } from "./elements.js";
 import { figure } from "./figure.js";
 import { Refresher } from "./refresher.js";
 import { priced } from "./words.js";
@@ -35,25 +35,16 @@ function whole(value) {
 export function figures(agent, place) {
   const time = h("select", { id: `${place}-time` }, ...TIMES.map(([value, label]) => h("option", { value: value ?? "" }, label ?? "")));
   const pictures = h("div", { class: "figures" });
-  const trouble = h("p", { class: "refusal", role: "alert", hidden: true });
   /** @type {Set<string>} titles of those whose numbers are open */
   const open = new Set();
-  time.addEventListener("change", () => load());
-
-  async function load() {
-    try {
-      const about = agent === null ? "" : `&agent=${encodeURIComponent(agent)}`;
-      const { since, step_seconds: step, agents } = await get(`/api/figures?hours=${time.value}${about}`);
-      const names = Object.keys(agents).sort();
-      const drawn = KINDS.map(([key, title, show]) => figure(title, new Map(names.map((name) => [name, agents[name][key]])), { since, step, show }, open));
-      pictures.replaceChildren(...drawn);
-      say(trouble, null);
-    } catch (error) {
-      say(trouble, error instanceof Error ? error.message : String(error));
-    }
-  }
-
-  const refresher = new Refresher(pictures, load);
-  const element = h("div", {}, h("p", { class: "filters" }, h("label", { for: time.id }, "Over"), time), trouble, pictures, refresher.element);
+  const refresher = new Refresher(pictures, async () => {
+    const about = agent === null ? "" : `&agent=${encodeURIComponent(agent)}`;
+    const { since, step_seconds: step, agents } = await get(`/api/figures?hours=${time.value}${about}`);
+    const names = Object.keys(agents).sort();
+    const drawn = KINDS.map(([key, title, show]) => figure(title, new Map(names.map((name) => [name, agents[name][key]])), { since, step, show }, open));
+    pictures.replaceChildren(...drawn);
+  });
+  time.addEventListener("change", () => refresher.again());
+  const element = h("div", {}, h("p", { class: "filters" }, h("label", { for: time.id }, "Over"), time), pictures, refresher.element);
   return { element, refresher };
 }

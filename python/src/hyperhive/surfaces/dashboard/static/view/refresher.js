@@ -3,7 +3,7 @@
  * looked at. What changes with the time alone is as it was when it was fetched, which is said beside it.
  */
 
-import { h } from "./elements.js";
+import { h, say } from "./elements.js";
 import { now, showMoment } from "./times.js";
 
 const PAUSE_MS = 5_000;
@@ -15,13 +15,15 @@ export class Refresher {
   #notBefore = -Infinity;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #later;
+  #trouble = h("p", { class: "refusal", role: "alert", hidden: true });
   #at = h("time", {});
-  /** When that was, and a button that asks anew. */
-  element = h("p", { class: "quiet looked" }, h("span", {}, "As it was at ", this.#at), h("button", { type: "button", class: "button", click: () => this.#fetch() }, "Look again"));
+  #looked = h("p", { class: "quiet looked" }, h("span", {}, "As it was at ", this.#at), h("button", { type: "button", class: "button", click: () => this.again() }, "Look again"));
+  /** What went wrong, when it was fetched, and a button that fetches anew. */
+  element = h("div", {}, this.#trouble, this.#looked);
 
   /**
    * @param {HTMLElement} place where it is shown
-   * @param {() => Promise<void>} load
+   * @param {() => Promise<void>} load fetches and shows it, or throws
    */
   constructor(place, load) {
     this.#place = place;
@@ -39,7 +41,7 @@ export class Refresher {
     if (!this.#isOutdated || this.#later !== undefined) return;
     const wait = this.#notBefore - performance.now();
     if (wait > 0) this.#later = setTimeout(() => this.#waited(), wait);
-    else if (!document.hidden && this.#place.offsetParent !== null) void this.#fetch();
+    else if (!document.hidden && this.#place.offsetParent !== null) void this.again();
   }
 
   #waited() {
@@ -47,11 +49,18 @@ export class Refresher {
     this.look();
   }
 
-  async #fetch() {
+  /** Fetch it now. */
+  async again() {
     this.#isOutdated = false;
     this.#notBefore = performance.now() + PAUSE_MS;
     const at = now();
-    await this.#load();
-    showMoment(this.#at, at);
+    try {
+      await this.#load();
+      showMoment(this.#at, at);
+      say(this.#trouble, null);
+    } catch (error) {
+      this.#isOutdated = true;
+      say(this.#trouble, error instanceof Error ? error.message : String(error));
+    }
   }
 }
