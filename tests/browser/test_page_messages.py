@@ -189,6 +189,23 @@ def test_the_header_leads_to_an_unread_message_however_old(page: Page, hive: Fak
     expect(row(page, ident)).to_have_count(0)
 
 
+def test_a_search_for_what_is_unread_that_fails_says_so(
+    page: Page, hive: FakeHive, watch: Watch
+) -> None:
+    watch.expected = ("Failed to load resource",)
+    hive.model.send("alice", "operator", "a question of long ago")
+    for number in range(250):
+        hive.model.send("alice", "bob", f"message {number}")
+    page.goto(hive.url)
+    expect(page.locator(ROWS)).to_have_count(200)
+    hive.trouble.refusals["/api/messages"] = (503, {"detail": "The disk is full."})
+
+    page.locator("#unread").click()
+
+    expect(page.locator("#flow-trouble")).to_have_text("The disk is full.")
+    expect(page.locator("#flow-trouble")).to_be_in_viewport()
+
+
 def test_reading_upwards_never_ends_before_the_first_message(page: Page, hive: FakeHive) -> None:
     for number in range(2300):
         hive.model.send("alice", "bob", f"message {number}")

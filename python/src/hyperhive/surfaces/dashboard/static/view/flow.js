@@ -170,6 +170,7 @@ export class Flow {
       await load();
     } catch (error) {
       say(this.#trouble, error instanceof Error ? error.message : String(error));
+      this.#trouble.scrollIntoView({ block: "nearest" });
     }
   }
 
