@@ -133,14 +133,17 @@ class _Handler(BaseHTTPRequestHandler):
                 self._json(200, {"operator": "operator", "csrf": CSRF})
             case ["api", "messages"]:
                 before = int(query["before"]) if "before" in query else None
-                self._json(200, model.older(before, int(query.get("limit", "50"))))
+                limit = int(query.get("limit", "50"))
+                wanted = {key: query[key] for key in ("agent", "state") if key in query}
+                self._json(200, model.older(before, limit, **wanted))
             case ["api", "messages", ident] if int(ident) in model.messages:
                 self._json(200, model.whole(int(ident)))
             case ["api", "approvals", ident] if int(ident) in model.approvals:
                 number = int(ident)
                 self._json(200, {**model.approvals[number], "shown": model.shown_of[number]})
             case ["api", "reminders"]:
-                self._json(200, {"reminders": self._reminders(query), "more": False})
+                found, limit = self._reminders(query), int(query["limit"])
+                self._json(200, {"reminders": found[:limit], "more": len(found) > limit})
             case ["api", "reminders", ident] if int(ident) in model.reminders:
                 row = model.reminders[int(ident)]
                 self._json(200, {**row, "body": row["preview"]})
@@ -337,12 +340,13 @@ class _Handler(BaseHTTPRequestHandler):
     def _reminders(self, query: dict[str, str]) -> list[Json]:
         def matches(row: Json) -> bool:
             return (
-                query.get("state") in (None, row["state"])
+                row["id"] < int(query.get("before", "1000000"))
+                and query.get("state") in (None, row["state"])
                 and query.get("agent") in (None, row["agent"])
                 and query.get("text", "") in row["preview"]
             )
 
-        return [row for row in self.hive.model.reminders.values() if matches(row)]
+        return [row for row in reversed(self.hive.model.reminders.values()) if matches(row)]
 
     def _transcript(self, turn: int, after: int) -> None:
         """Stream a turn's lines as they are written, until it has ended."""

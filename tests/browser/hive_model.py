@@ -108,10 +108,18 @@ class HiveModel:
             row = self.messages[ident]
             return {**shown(row), "body": row["body"], "history": history}
 
-    def older(self, before: int | None, limit: int) -> Json:
-        """Give a page of messages, newest first."""
+    def older(
+        self, before: int | None, limit: int, agent: str | None = None, state: str | None = None
+    ) -> Json:
+        """Give a page of messages, newest first: to or from an agent, in a state."""
         with self.changed:
-            rows = [m for i, m in self.messages.items() if before is None or i < before]
+            rows = [
+                m
+                for i, m in self.messages.items()
+                if (before is None or i < before)
+                and agent in (None, m["from"], m["to"])
+                and state in (None, m["state"])
+            ]
             page = [shown(m) for m in reversed(rows[-limit:])]
             return {"messages": page, "more": len(rows) > limit}
 

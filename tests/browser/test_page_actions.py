@@ -116,6 +116,26 @@ def test_upkeep_says_where_it_was_clicked_what_came_of_it(live: Page, hive: Fake
         assert len(hive.requests("POST", path)) == 1
 
 
+def test_what_is_seen_of_the_system_follows_what_happens(live: Page, hive: FakeHive) -> None:
+    kinds = ("turns", "cost_usd", "tokens", "messages")
+    hive.figures["agents"] = {name: {k: [0, 1, 2] for k in kinds} for name in ("alice", "bob")}
+    live.goto(f"{hive.url}/#/system")
+    turns = live.locator("#system figure", has_text="Turns")
+    expect(turns).to_contain_text("6 in all")
+    expect(live.get_by_role("button", name="Look again").first).to_be_visible()
+    turns.locator("summary").click()
+    expect(turns.locator("tbody tr")).to_have_count(3)
+    expect(turns.locator("tbody tr").nth(1).locator("td")).to_have_text(["2", "2"])
+
+    hive.figures["agents"]["bob"]["turns"] = [0, 1, 3]
+    hive.model.start_turn("bob")
+    hive.model.end_turn("bob", cost=1.25)
+
+    expect(live.locator("#system .tiles")).to_contain_text("$1.25")
+    expect(turns).to_contain_text("7 in all")
+    expect(turns.locator("tbody tr").nth(1).locator("td")).to_have_text(["2", "3"])
+
+
 def test_who_logs_out_is_led_to_the_login(live: Page, hive: FakeHive) -> None:
     live.goto(f"{hive.url}/#/system")
     expect(live.locator("#system .tiles b")).to_have_count(5)

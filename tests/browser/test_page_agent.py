@@ -1,5 +1,7 @@
 """The page of one agent: what it does, live; its inbox, filtered; its turns; in its stead."""
 
+import re
+
 import pytest
 from playwright.sync_api import APIResponse, Page, Route, expect
 
@@ -70,6 +72,58 @@ def test_an_earlier_turn_is_shown_above(alice: Page, hive: FakeHive) -> None:
     expect(alice.locator(".line")).to_have_text(["saidfirst", "saidsecond"])
 
 
+def test_what_was_earlier_comes_when_the_top_is_reached(alice: Page, hive: FakeHive) -> None:
+    first = hive.model.start_turn("alice")
+    hive.model.write_line(first, "text", text="the very first")
+    hive.model.end_turn("alice")
+    turn = hive.model.start_turn("alice")
+    for number in range(2600):
+        hive.model.write_line(turn, "text", text=f"line {number}")
+    alice.reload()
+    block = alice.locator(f"[data-turn='{turn}']")
+    expect(block.get_by_role("button")).to_have_text("600 lines before these")
+    expect(block.locator(".line")).to_have_count(2000)
+    scroller = alice.locator(".terminal-scroll")
+
+    scroller.evaluate("e => { e.scrollTop = 0; }")
+    expect(block.get_by_role("button")).to_have_text("100 lines before these")
+    scroller.evaluate("e => { e.scrollTop = 0; }")
+    expect(block.get_by_role("button")).to_be_hidden()
+    expect(block.locator(".line")).to_have_count(2600)
+    expect(block.locator(".line").nth(100)).to_be_in_viewport()
+    scroller.evaluate("e => { e.scrollTop = 0; }")
+
+    expect(alice.locator(".line").first).to_have_text("saidthe very first")
+
+
+def test_looking_elsewhere_for_a_while_leaves_what_is_read_as_it_is(
+    page: Page, hive: FakeHive
+) -> None:
+    page.add_init_script(
+        'Object.defineProperty(document, "hidden", { get: () => window.away === true });'
+    )
+    turn = hive.model.start_turn("alice")
+    for number in range(60):
+        hive.model.write_line(turn, "tool_result", name="bash", result=f"{number} " * 400)
+    page.goto(f"{hive.url}/#/agent/alice")
+    lines = page.locator(".line")
+    expect(lines).to_have_count(60)
+    lines.nth(7).locator("summary").click()
+    before = page.locator(".terminal-scroll").evaluate("e => e.scrollTop")
+    away = "window.away = %s; document.dispatchEvent(new Event('visibilitychange'));"
+
+    page.evaluate(away % "true")
+    hive.model.write_line(turn, "text", text="meanwhile")
+    hive.model.end_turn("alice")
+    page.evaluate(away % "false")
+
+    expect(lines).to_have_count(61)
+    expect(lines.nth(7).locator("details")).to_have_attribute("open", "")
+    assert page.locator(".terminal-scroll").evaluate("e => e.scrollTop") == before
+    asked = [s.path for s in hive.seen if s.path.startswith(f"/api/turns/{turn}/stream")]
+    assert asked == [f"/api/turns/{turn}/stream?after={n}" for n in (-1, 59)]
+
+
 def test_the_stream_of_a_turn_ends_when_the_page_is_left(alice: Page, hive: FakeHive) -> None:
     turn = hive.model.start_turn("alice")
     hive.model.write_line(turn, "text", text="one")
@@ -105,6 +159,46 @@ def test_the_inbox_says_at_a_glance_who_waits_for_what(alice: Page, hive: FakeHi
     alice.locator("[data-filter='to bob']").click()
     expect(rows).to_contain_text("I am at it")
     expect(alice.locator("[data-filter='to bob']")).to_have_attribute("aria-pressed", "true")
+
+
+def test_what_waits_is_listed_however_old_and_older_ones_are_paged_without_holes(
+    live: Page, hive: FakeHive
+) -> None:
+    first = hive.model.send("bob", "alice", "of long ago")
+    for number in range(450):
+        hive.model.ack(hive.model.send("bob", "alice", f"message {number}"))
+    live.goto(f"{hive.url}/#/agent/alice")
+    rows = live.locator(".inbox-rows .row")
+    expect(rows).to_have_text([re.compile("of long ago")])
+    expect(live.locator("[data-filter='unread']")).to_have_text("unread 1 ")
+
+    live.locator("[data-filter='all']").click()
+    expect(rows).to_have_count(201)
+    hive.model.lease(first)
+    for more in (401, 451):
+        live.locator(".inbox-panel").get_by_role("button", name="Older messages").click()
+        expect(rows).to_have_count(more)
+    expect(live.locator("[data-filter='unread']")).to_have_text("unread 1 ")
+
+
+def test_its_reminders_are_listed_however_many_others_come_first(
+    live: Page, hive: FakeHive
+) -> None:
+    for number in range(220):
+        hive.model.remind("bob", f"look at run {number}")
+    at = hive.model.clock() + 9_000
+    later = hive.model.remind("alice", "look later", due_at=at, next_at=at + 60)
+    sooner = hive.model.remind("alice", "look again", due_at=at + 30, next_at=at + 30)
+    live.goto(f"{hive.url}/#/agent/alice")
+    panel = live.get_by_role("region", name="Reminders", exact=True)
+    expect(panel.locator("[data-reminder] .text")).to_have_text(["look again", "look later"])
+
+    hive.model.move_reminder(later, "failed", last_error="it is a link")
+    expect(panel.locator("[data-reminder] .text")).to_have_text(["look later", "look again"])
+    for ident in (later, sooner):
+        hive.model.move_reminder(ident, "cancelled")
+
+    expect(panel).to_be_hidden()
 
 
 def test_a_question_is_answered_in_the_agents_stead(alice: Page, hive: FakeHive) -> None:
@@ -182,7 +276,8 @@ def test_what_happens_to_a_message_while_messages_are_being_listed_is_shown(
 ) -> None:
     ident = hive.model.send("bob", "alice", "are you there?")
     held: list[tuple[Route, APIResponse]] = []
-    live.route("**/api/messages?agent=alice*", lambda route: held.append((route, route.fetch())))
+    listing = "**/api/messages?agent=alice&limit=200"
+    live.route(listing, lambda route: held.append((route, route.fetch())))
     live.goto(f"{hive.url}/#/agent/alice")
     facts = live.locator(".agent-head .facts")
     expect(facts).to_contain_text("1 queued")

@@ -70,6 +70,26 @@ def test_a_denial_carries_its_note_and_is_listed_as_decided(
     expect(decided.locator(".shown")).to_be_attached()
 
 
+def test_what_asks_is_taken_off_the_list_without_a_no_or_an_answer(
+    decisions: Page, hive: FakeHive
+) -> None:
+    proposed = hive.model.propose("bob", "Delete the backups")
+    asked = hive.model.ask("alice", "Which colour?")
+    approval = decisions.locator(f"#waiting [data-approval='{proposed}']")
+    question = decisions.locator(f"#waiting [data-question='{asked}']")
+
+    approval.get_by_role("button", name="Withdraw").click()
+    expect(approval).to_contain_text("bob is told that “Delete the backups” was withdrawn.")
+    approval.get_by_role("button", name="Withdraw it").click()
+    question.get_by_role("button", name="Cancel question").click()
+    expect(question).to_contain_text("Question 1 of alice is closed without an answer.")
+    question.get_by_role("button", name="Cancel it").click()
+
+    expect(decisions.locator("#waiting")).to_contain_text("Nothing waits for you")
+    states = decisions.locator("#decided .decided .chip")
+    expect(states).to_have_text(["cancelled", "cancelled"])
+
+
 def test_another_operator_who_decided_first_takes_it_off_the_page(
     decisions: Page, hive: FakeHive
 ) -> None:
@@ -87,8 +107,7 @@ def test_another_operator_who_decided_first_takes_it_off_the_page(
 @pytest.mark.parametrize(
     ("facts", "words", "ticked", "answer"),
     [
-        ({"options": ["red", "blue"]}, "", ["blue"], "blue"),
-        ({"options": ["red", "blue"]}, "green", ["blue"], "green"),
+        ({"options": ["red", "blue"]}, "green", [], "green"),
         ({"options": ["red", "blue"], "multi": True}, "", ["red", "blue"], ["red", "blue"]),
         ({"options": ["red"], "multi": True}, "and green", ["red"], ["red", "and green"]),
         ({}, "as you like", [], "as you like"),
@@ -112,6 +131,46 @@ def test_a_question_is_answered_by_options_or_in_words(
 
     expect(decisions.locator("#decided")).to_contain_text("Which colour?")
     assert hive.model.questions[ident]["answer"] == answer
+
+
+def test_one_of_several_options_is_an_answer_with_two_clicks_or_with_keys(
+    live: Page, hive: FakeHive
+) -> None:
+    by_click = hive.model.ask("alice", "Which colour?", options=["red", "blue"])
+    by_keys = hive.model.ask("alice", "Which shape?", options=["round", "a square " * 20])
+    live.locator(".places a", has_text="Decisions").click()
+
+    live.locator(f"[data-question='{by_click}']").get_by_role("button", name="blue").click()
+    expect(live.locator("#decided")).to_contain_text("Which colour?")
+    live.get_by_role("button", name="round").focus()
+    live.keyboard.press("Tab")
+    live.keyboard.press("Enter")
+
+    expect(live.locator("#decided")).to_contain_text("Which shape?")
+    assert hive.model.questions[by_click]["answer"] == "blue"
+    assert hive.model.questions[by_keys]["answer"] == "a square " * 20
+
+
+@pytest.mark.parametrize("place", ["decisions", "agent/alice"])
+def test_a_question_whose_time_is_up_is_answered_late(
+    live: Page, hive: FakeHive, place: str
+) -> None:
+    ident = hive.model.ask("alice", "Which colour?", options=["red", "blue"])
+    hive.model.close_question(ident, "expired")
+    live.goto(f"{hive.url}/#/{place}")
+    if place == "decisions":
+        live.locator(f"#decided [data-question='{ident}'] summary").click()
+    else:
+        live.locator("[data-filter='all']").click()
+    question = live.locator(f".page [data-question='{ident}']:visible")
+    expect(question).to_contain_text("An answer now is told as late.")
+    expect(question.get_by_role("button", name="Cancel question")).to_be_hidden()
+
+    question.get_by_role("textbox").fill("green")
+    question.get_by_role("button", name="Answer", exact=True).click()
+
+    expect(live.locator(".answering:visible")).to_have_count(0)
+    assert hive.model.questions[ident]["answer"] == "green"
 
 
 def test_an_answer_that_is_none_is_refused_where_it_was_clicked(
@@ -192,3 +251,22 @@ def test_a_reminder_is_found_by_agent_and_text_and_cancelled(live: Page, hive: F
 
     expect(rows).to_have_count(0)
     assert hive.model.reminders[ident]["state"] == "cancelled"
+
+
+def test_more_reminders_follow_the_last_listing_whatever_events_brought(
+    live: Page, hive: FakeHive
+) -> None:
+    late = hive.model.remind("alice", "fails at last")
+    for number in range(150):
+        ident = hive.model.remind("alice", f"look at run {number}")
+        hive.model.move_reminder(ident, "failed", last_error="it is a link")
+    live.goto(f"{hive.url}/#/reminders")
+    live.get_by_label("State", exact=True).select_option("failed")
+    rows = live.locator("#reminders [data-reminder]")
+    expect(rows).to_have_count(100)
+    hive.model.move_reminder(late, "failed", last_error="it is a link")
+    expect(rows).to_have_count(101)
+
+    live.get_by_role("button", name="More").click()
+
+    expect(rows).to_have_count(151)

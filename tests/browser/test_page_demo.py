@@ -69,8 +69,7 @@ def test_the_whole_demo_is_played_through_the_page(
     expect(page.locator("#flow-rows")).to_contain_text("bob", timeout=STEP_MS)
     page.locator(".places a", has_text="Decisions").click()
     question = page.locator("#waiting [data-question]")
-    question.locator(".option").first.click(timeout=STEP_MS)
-    question.get_by_role("button", name="Answer").click()
+    question.locator(".answers .button").first.click(timeout=STEP_MS)
     expect(page.locator("#decided [data-question] .chip")).to_have_text("answered")
     expect(approved(page, "Spawn the agent carol").locator(".chip")).to_have_text(
         "done", timeout=STEP_MS

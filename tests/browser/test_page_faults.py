@@ -17,6 +17,13 @@ window.Notification = class extends EventTarget {
 };
 """
 
+REFUSING = """() => {
+  window.Notification = class {
+    static permission = "granted";
+    constructor() { throw new TypeError("Illegal constructor."); }
+  };
+}"""
+
 
 def test_ages_are_right_where_the_browsers_clock_is_not(page: Page, hive: FakeHive) -> None:
     page.add_init_script("const now = Date.now; Date.now = () => now() - 7_200_000;")
@@ -68,8 +75,7 @@ def test_two_browsers_see_what_either_does(
     phone.goto(f"{hive.url}/#/decisions")
     hive.model.ask("alice", "Which?", options=["a", "b"])
 
-    phone.locator("#waiting .option").first.click()
-    phone.get_by_role("button", name="Answer").click()
+    phone.locator("#waiting .answers .button").first.click()
 
     expect(live.locator("#to-decide")).to_be_hidden()
     live.locator("[data-agent='bob']").get_by_role("button", name="Pause").click()
@@ -92,12 +98,58 @@ def test_who_looks_elsewhere_is_told_who_waits_and_never_what(
     hive.model.send("alice", "operator", "the secret")
     hive.model.ask("bob", "which secret?", target="alice")
     hive.model.propose("queen", "the secret plan")
+    hive.model.raise_alert("spend:alice", "the secret sum", agent="alice")
+    hive.model.raise_alert("crashed:bob", "the secret crash", "error", agent="bob")
 
-    expect(page).to_have_title("(3) meadow · Hyperhive")
+    expect(page).to_have_title("(4) meadow · Hyperhive")
     assert page.evaluate("window.told") == [
+        ["You are told here · meadow", "on"],
         ["alice wrote to you · meadow", "message-2"],
         ["queen asks for an approval · meadow", "approval-1"],
+        ["An alert about alice stands on the page · meadow", "alert-spend:alice"],
+        ["An error about bob stands on the page · meadow", "alert-crashed:bob"],
     ]
+
+
+def test_a_browser_that_refuses_notices_loses_the_button_and_nothing_else(
+    context: BrowserContext, page: Page, hive: FakeHive
+) -> None:
+    context.add_init_script(HIDDEN)
+    page.goto(f"{hive.url}/#/agent/alice")
+    page.get_by_role("button", name="Notify me").click()
+    expect(page.get_by_role("button", name="Notices on")).to_be_visible()
+    page.evaluate(REFUSING)
+    page.evaluate("window.away = true")
+
+    hive.model.send("alice", "operator", "the secret")
+    hive.model.ack(hive.model.send("bob", "alice", "heard all the same"))
+
+    expect(page.locator("#unread")).to_have_text("1 unread")
+    expect(page.get_by_role("button", name="Notices on")).to_have_count(0)
+    page.evaluate("window.away = false")
+    page.locator("[data-filter='all']").click()
+    expect(page.locator(".inbox-rows .row")).to_have_count(2)
+
+
+def test_a_listener_that_fails_is_reported_and_keeps_nothing_from_the_others(live: Page) -> None:
+    told = live.evaluate(
+        """async () => {
+          const { Store } = await import("/static/state/store.js");
+          const store = new Store({});
+          const heard = [];
+          const reported = [];
+          addEventListener("error", (event) => {
+            reported.push(event.message);
+            event.preventDefault();
+          });
+          store.hear(() => { throw new Error("of the test"); });
+          store.hear((event) => heard.push(event));
+          for (const event of [1, 2]) store.announce(event);
+          return [heard, reported];
+        }"""
+    )
+
+    assert told == [[1, 2], ["Uncaught Error: of the test"] * 2]
 
 
 def test_an_agents_page_that_missed_events_for_ever_begins_anew(

@@ -155,6 +155,20 @@ def test_without_a_turn_nothing_is_asked(live: Page, hive: FakeHive) -> None:
     expect(button(card(live), "Cancel turn")).to_be_hidden()
 
 
+def test_a_box_is_rebuilt_from_the_declaration(live: Page, hive: FakeHive) -> None:
+    hive.model.start_turn("alice")
+    expect(card(live).locator(".turn")).to_have_text("turn 1")
+    button(card(live), "More").click()
+    button(card(live), "Rebuild").click()
+    expect(card(live).locator(".question")).to_have_text(DRAINED)
+    assert sent(hive, "/api/agents/alice/rebuild") == []
+
+    button(card(live), "Rebuild it").click()
+
+    expect(card(live).locator(".standing .text")).to_have_text("restarting")
+    assert sent(hive, "/api/agents/alice/rebuild") == [{}]
+
+
 def test_a_click_is_acknowledged_until_the_page_shows_what_came_of_it(
     live: Page, hive: FakeHive, watch: Watch
 ) -> None:

@@ -2,7 +2,7 @@
 
 import re
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser.conftest import Watch
 from tests.browser.fake_hive import SECRET, FakeHive
@@ -23,6 +23,30 @@ def test_whoever_is_not_logged_in_is_led_to_the_login_and_back(
     page.keyboard.press("Enter")
 
     expect(page.locator("#connection")).to_have_text("live")
+
+
+def test_a_login_that_ends_loses_nothing_that_is_typed(
+    context: BrowserContext, live: Page, hive: FakeHive, watch: Watch
+) -> None:
+    watch.expected = ("Failed to load resource",)
+    live.goto(f"{hive.url}/#/messages")
+    words = live.locator("#compose-body")
+    words.fill("a long text")
+    hive.trouble.logged_out = True
+    live.get_by_role("button", name="Send").click()
+    notice = live.locator("#login-notice")
+    expect(notice).to_be_visible()
+
+    with context.expect_page() as opened:
+        notice.get_by_role("link").click()
+    opened.value.locator("#secret").fill(SECRET)
+    opened.value.locator("#login-send").click()
+    opened.value.locator("#connection.is-live").wait_for()
+
+    expect(words).to_have_value("a long text")
+    live.get_by_role("button", name="Send").click()
+    expect(live.locator("#flow-rows")).to_contain_text("a long text")
+    expect(notice).to_be_hidden()
 
 
 def test_a_secret_that_is_typed_before_the_page_is_ready_goes_into_no_address(

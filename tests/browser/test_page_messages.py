@@ -174,14 +174,54 @@ def test_opening_a_message_to_somebody_else_marks_nothing(live: Page, hive: Fake
 
 def test_the_header_leads_to_an_unread_message_however_old(page: Page, hive: FakeHive) -> None:
     ident = hive.model.send("alice", "operator", "a question of long ago")
-    for number in range(330):
+    for number in range(2600):
         hive.model.send("alice", "bob", f"message {number}")
-    page.goto(hive.url)
+    page.goto(f"{hive.url}/#/decisions")
 
     page.locator("#unread").click()
 
     expect(row(page, ident).locator(".body")).to_be_in_viewport()
     expect(page.locator("#unread")).to_have_text("nothing unread")
+    newest = hive.model.send("bob", "alice", "news")
+    expect(page.locator("#flow-newer")).to_have_text("1 new")
+    page.locator("#flow-newer").click()
+    expect(row(page, newest)).to_be_in_viewport()
+    expect(row(page, ident)).to_have_count(0)
+
+
+def test_a_search_for_what_is_unread_that_fails_says_so(
+    page: Page, hive: FakeHive, watch: Watch
+) -> None:
+    watch.expected = ("Failed to load resource",)
+    hive.model.send("alice", "operator", "a question of long ago")
+    for number in range(250):
+        hive.model.send("alice", "bob", f"message {number}")
+    page.goto(hive.url)
+    expect(page.locator(ROWS)).to_have_count(200)
+    hive.trouble.refusals["/api/messages"] = (503, {"detail": "The disk is full."})
+
+    page.locator("#unread").click()
+
+    expect(page.locator("#flow-trouble")).to_have_text("The disk is full.")
+    expect(page.locator("#flow-trouble")).to_be_in_viewport()
+
+
+def test_reading_upwards_never_ends_before_the_first_message(page: Page, hive: FakeHive) -> None:
+    for number in range(2300):
+        hive.model.send("alice", "bob", f"message {number}")
+    page.goto(hive.url)
+    expect(page.locator(ROWS)).to_have_count(200)
+
+    for first in range(2001, 0, -100):
+        page.locator("#flow-older").click()
+        expect(row(page, first)).to_have_count(1)
+
+    expect(page.locator("#flow-older")).to_be_hidden()
+    expect(page.locator(ROWS)).to_have_count(1500)
+    hive.model.lease(3)
+    expect(row(page, 3).locator(".chip")).to_have_text("leased")
+    page.locator("#flow-newer").click()
+    expect(row(page, 2300)).to_be_in_viewport()
 
 
 def test_a_dead_message_is_listed_with_its_reason_until_it_is_requeued(

@@ -155,7 +155,7 @@ def test_a_hostile_string_is_shown_as_it_is_in_every_field(
     )
     expect(live.locator(".alert .text")).to_have_js_property("textContent", hostile)
     assert live.title() == "meadow · Hyperhive"
-    foreign = "main :is(img, script, svg, b.x, a:not(.agent-link, #version-notice a))"
+    foreign = "main :is(img, script, svg, b.x, a:not(.agent-link, p.notice a))"
     assert live.locator(foreign).count() == 0
 
 

@@ -11,70 +11,16 @@ from playwright.sync_api import Browser, Page
 
 from tests.browser.fake_hive import FakeHive
 from tests.browser.hive_model import OPERATOR, HiveModel, Json
+from tests.folding import FOLD, project
 from tests.promises import promise
 
 WINDOW = 12
 STEPS = 120
 
-FOLD = """async ({start, listed, events, window}) => {
-  const { fromSnapshot, apply } = await import("/static/state/state.js");
-  const { fromListing, apply: hang, inOrder } = await import("/static/state/threads.js");
-  const project = (state) => ({
-    seq: state.seq,
-    hive: state.hive,
-    plan: state.plan,
-    agents: Object.fromEntries(state.agents),
-    messages: [...state.messages.rows.values()].slice(-window),
-    dead: [...state.messages.dead.values()].sort((a, b) => a.id - b.id),
-    unread: state.operator.unread,
-    alerts: Object.fromEntries(state.alerts),
-    tombstones: Object.fromEntries(state.tombstones),
-    questions: [...state.questions.values()],
-    approvals: [...state.approvals.values()],
-    reminding: Object.fromEntries(state.reminders.counts),
-    reminders: Object.fromEntries(state.reminders.rows),
-    forge: state.forge && {...state.forge.facts},
-    pulls: Object.fromEntries(state.forge?.pulls ?? []),
-  });
-  let state = fromSnapshot(start);
-  let threads = fromListing(listed);
-  const seen = () => ({...project(state), threads: [...inOrder(threads).values()]});
-  const states = [seen()];
-  for (const event of events) {
-    state = apply(state, event);
-    threads = hang(threads, event, "alice");
-    states.push(seen());
-  }
-  return states;
-}"""
-
 
 def look(model: HiveModel) -> Json:
     """Take a snapshot, and beside it what hangs on alice."""
     return {**model.snapshot(), "threads": model.threads("alice")["threads"]}
-
-
-def project(snapshot: Json) -> Json:
-    """Give what a snapshot says, in the form that ``FOLD`` gives."""
-    forge = snapshot["forge"]
-    return {
-        "seq": snapshot["seq"],
-        "hive": {**snapshot["hive"], "stopping": False},
-        "plan": snapshot["plan"],
-        "agents": {agent["name"]: agent for agent in snapshot["agents"]},
-        "messages": snapshot["messages"],
-        "dead": snapshot["dead"],
-        "unread": snapshot["operator"]["unread"],
-        "alerts": {alert["key"]: alert for alert in snapshot["alerts"]},
-        "tombstones": {stone["name"]: stone for stone in snapshot["tombstones"]},
-        "questions": snapshot["questions"],
-        "approvals": snapshot["approvals"],
-        "reminding": snapshot["reminders"]["counts"],
-        "reminders": {str(row["id"]): row for row in snapshot["reminders"]["rows"]},
-        "forge": {k: v for k, v in (forge or {}).items() if k != "pull_requests"} or None,
-        "threads": sorted(snapshot["threads"], key=lambda t: (t["since"], t["kind"], t["id"])),
-        "pulls": {str(pull["id"]): pull for pull in (forge or {}).get("pull_requests", [])},
-    }
 
 
 def a_hive() -> HiveModel:
@@ -220,6 +166,7 @@ def fold(browser: Browser) -> Iterator[Callable[[Json, list[Json]], list[Json]]]
 def folded(page: Page, start: Json, events: list[Json]) -> list[Any]:
     """Give what the page's state is at first and after each event."""
     given = {"start": start, "listed": start["threads"], "events": events, "window": WINDOW}
+    given |= {"place": "/static", "wanted": None}
     states: list[Any] = page.evaluate(FOLD, given)
     return states
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.builders import ManualClock, a_hive
+from tests.folding import folded_by_node, project
 from tests.promises import promise
 from tests.surfaces.hives import Box, Whole, a_harness, a_whole_hive, started
 
@@ -232,16 +233,29 @@ def without_time(snapshot: State) -> State:
     return {key: value for key, value in snapshot.items() if key != "at"}
 
 
-async def followed(hive: Whole, snapshots: list[State]) -> None:
-    """Check every later snapshot against the first one and the events in between."""
+async def followed(hive: Whole, snapshots: list[State]) -> list[State]:
+    """Check every later snapshot against the first one and the events in between; give those."""
     client = Client(snapshots[0])
     later = sorted(snapshots[1:], key=lambda snapshot: int(snapshot["seq"]))
     async with hive.admin.live(f"?after={client.seq}&epoch={client.rest['epoch']}") as live:
         events = await live.until(later[-1]["seq"]) if later[-1]["seq"] > client.seq else []
+    told = iter(events)
     for snapshot in later:
         while client.seq < snapshot["seq"]:
-            client.apply(events.pop(0))
+            client.apply(next(told))
         assert client.shown() == without_time(snapshot)
+    return events
+
+
+def follow_on_the_page(place: Path, snapshots: list[State], events: list[State]) -> None:
+    """Check the same with what the page makes of the events; threads are listed, not snapped."""
+    first = int(snapshots[0]["seq"])
+    later = {int(snapshot["seq"]): snapshot for snapshot in snapshots if snapshot["seq"] > first}
+    place.mkdir()
+    states = folded_by_node(place, snapshots[0], events, list(later), LATEST)
+    assert [state["seq"] for state in states] == sorted(later)
+    for state in states:
+        assert {**state, "threads": []} == project(later[state["seq"]])
 
 
 class Load:
@@ -374,11 +388,12 @@ async def hive(tmp_path: Path, clock: ManualClock) -> AsyncIterator[Whole]:
 @promise("E1")
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_a_snapshot_and_its_events_are_every_later_snapshot(
-    hive: Whole, clock: ManualClock, seed: int
+    hive: Whole, clock: ManualClock, tmp_path: Path, seed: int
 ) -> None:
     snapshots = await Load(hive, clock, seed).run()
 
-    await followed(hive, snapshots)
+    events = await followed(hive, snapshots)
+    follow_on_the_page(tmp_path / "page", snapshots, events)
     kinds = {
         event["kind"] for event in (await hive.admin.get("/dashboard/history?limit=500"))["events"]
     }

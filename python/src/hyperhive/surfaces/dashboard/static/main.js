@@ -13,6 +13,7 @@ import { part, say } from "./view/elements.js";
 import { Header } from "./view/header.js";
 import { notices } from "./view/notices.js";
 import { startTicking, synchronise } from "./view/times.js";
+import { keepUnsaved } from "./view/unsaved.js";
 import { follow, snapshot } from "./wire/follow.js";
 
 const RETRY_MS = 2_000;
@@ -36,10 +37,7 @@ const first = await firstSnapshot();
 synchronise(first.at);
 const store = new Store(fromSnapshot(first));
 const hive = openHivePage(store);
-const header = new Header(store, () => {
-  location.hash = document.body.dataset["page"] === "messages" ? "#/messages" : "#/hive";
-  hive.openUnread();
-});
+const header = new Header(store, () => hive.openUnread(document.body.dataset["page"] === "messages" ? "#/messages" : "#/hive"));
 keepSkips(part("skips", HTMLElement));
 new Router(
   {
@@ -57,4 +55,5 @@ new Router(
 document.body.classList.remove("is-loading");
 startTicking();
 notices(store, part("notify", HTMLElement));
+keepUnsaved(part("login-notice", HTMLElement));
 follow(store, (connection) => header.connected(connection), synchronise);

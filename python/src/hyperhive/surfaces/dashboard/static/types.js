@@ -145,10 +145,6 @@
  * @property {number | null} message
  * @property {number | null} closed_at
  *
- * @typedef {object} RemindersState
- * @property {ReadonlyMap<string, {pending: number, failed: number}>} counts by agent
- * @property {ReadonlyMap<number, Reminder>} rows pending ones due next and the newest failed ones, by id
- *
  * @typedef {object} PullRequest
  * @property {number} id
  * @property {string} repository
@@ -222,7 +218,7 @@
  * @property {Tombstone[]} tombstones
  * @property {Question[]} questions
  * @property {Approval[]} approvals
- * @property {{counts: Record<string, {pending: number, failed: number}>, rows: Reminder[]}} reminders
+ * @property {{counts: Record<string, {pending: number, failed: number}>}} reminders
  * @property {(Record<string, any> & {pull_requests: PullRequest[]}) | null} forge
  *
  * @typedef {object} HiveEvent One fact, past tense; `data` has the fields of its kind.
@@ -235,9 +231,11 @@
  *
  * @typedef {object} MessagesState
  * @property {ReadonlyMap<number, Message>} rows the newest ones, by id, ascending
+ * @property {ReadonlyMap<number, Message>} older a stretch of earlier ones that somebody reads, by id, ascending
+ * @property {boolean} gap whether there are others between `older` and `rows`
+ * @property {boolean} more whether the server has older ones than these
+ * @property {boolean} reading whether somebody reads further up than the newest
  * @property {ReadonlyMap<number, Message>} dead every dead message, by id, however old
- * @property {boolean} more whether the server has older ones than `rows`
- * @property {number} limit how many rows are kept
  *
  * @typedef {object} State Everything the page shows that the hive decides. Never changed in place.
  * @property {number} seq
@@ -251,7 +249,7 @@
  * @property {ReadonlyMap<string, Tombstone>} tombstones
  * @property {ReadonlyMap<number, Question>} questions all open ones and the last closed, by id
  * @property {ReadonlyMap<number, Approval>} approvals all open ones and the last closed, by id
- * @property {RemindersState} reminders
+ * @property {ReadonlyMap<string, {pending: number, failed: number}>} reminders how many wait or have failed, by agent
  * @property {ForgeState | null} forge
  *
  * @typedef {object} Turn One run of an agent's program.

@@ -1,6 +1,5 @@
 /** The page of one agent: what it does now, what it has, what it owes, what it cost, and every control. */
 
-import { total } from "../state/reminders.js";
 import { AgentControls } from "../view/controls.js";
 import { deploymentsPanel } from "../view/deployments.js";
 import { h, KeyedList, say } from "../view/elements.js";
@@ -9,7 +8,7 @@ import { Inbox } from "../view/inbox.js";
 import { logPanel } from "../view/log.js";
 import { panel, wide } from "../view/panel.js";
 import { quotasView } from "../view/quotas.js";
-import { reminderItem } from "../view/reminder.js";
+import { Reminding } from "../view/reminding.js";
 import { agentMarks, marksIn } from "../view/standing.js";
 import { Terminal, turnFacts } from "../view/terminal.js";
 import { ThreadList } from "../view/threads.js";
@@ -71,7 +70,6 @@ export function openAgentPage(store, write, reply) {
 }
 
 class AgentView {
-  #store;
   #terminal;
   #inbox;
   #figures;
@@ -82,6 +80,7 @@ class AgentView {
   #turnList;
   #trouble = h("p", { class: "refusal", role: "alert", hidden: true });
   #threads;
+  #reminding;
   #quotas;
   /** @type {(() => void)[]} */
   #ends = [];
@@ -100,16 +99,15 @@ class AgentView {
    */
   constructor(name, store, write, reply) {
     this.name = name;
-    this.#store = store;
     this.#terminal = new Terminal(name);
     this.#inbox = new Inbox(name, store, reply);
     this.#figures = figures(name, "agent");
     this.#quotas = quotasView(name);
     this.#turnList = new KeyedList(this.#turnRows, (turn) => turnRow(turn, () => this.#terminal.only(this.#turns.get(turn.id) ?? turn)));
     this.#threads = new ThreadList(name, store);
+    this.#reminding = new Reminding(name, store);
     const first = /** @type {Agent} */ (store.state.agents.get(name));
     const head = headOf(first, store, () => write(name));
-    const reminders = this.#reminders();
     const log = logPanel(name);
     const deployments = deploymentsPanel(name, store);
     deployments.element.hidden = first.declared;
@@ -121,7 +119,7 @@ class AgentView {
       panel("turn-title", "Live", this.#terminal.element),
       panel("inbox-title", "Inbox", this.#inbox.element),
       panel("threads-title", "Open threads", this.#threads.element),
-      reminders.element,
+      this.#reminding.element,
       panel("turns-title", "Turns", h("div", { class: "table", tabindex: "0", role: "group", "aria-label": "Table of turns" }, h("table", {}, h("thead", {}, h("tr", {}, ...["Turn", "Began", "End", "What it took", ""].map((text) => h("th", { scope: "col" }, text || h("span", { class: "unseen" }, "Show"))))), this.#turnRows))),
       wide(panel("figures-title", "What it used", this.#figures.element)),
       panel("quotas-title", "Quotas", this.#quotas.element),
@@ -132,7 +130,8 @@ class AgentView {
       head.update(store.state.agents.get(name));
       this.#inbox.draw();
       this.#threads.draw();
-      reminders.update(store.state);
+      this.#reminding.draw();
+      this.#figures.refresher.look();
     };
     this.#ends.push(
       // While nobody looks it only listens: a day's events cost a hidden page next to nothing.
@@ -155,9 +154,10 @@ class AgentView {
   async #load() {
     const name = encodeURIComponent(this.name);
     void this.#inbox.load(false);
-    void this.#figures.load();
+    this.#figures.refresher.look();
     void this.#threads.load();
-    void this.#quotas.load();
+    void this.#reminding.load();
+    this.#quotas.refresher.look();
     this.#early = [];
     try {
       const page = await get(`/api/agents/${name}/turns?limit=${TURNS_SHOWN}`);
@@ -178,7 +178,9 @@ class AgentView {
   #heard(event) {
     this.#inbox.heard(event);
     this.#threads.heard(event);
+    this.#reminding.heard(event);
     if (event.agent !== this.name || !event.kind.startsWith("turn_")) return;
+    if (event.kind === "turn_ended") this.#figures.refresher.outdate();
     this.#heardOfTurn(event);
     this.#early?.push(event);
   }
@@ -205,23 +207,6 @@ class AgentView {
     const newest = [...this.#turns.values()].sort((a, b) => b.id - a.id).slice(0, TURNS_SHOWN);
     this.#turns = new Map(newest.map((turn) => [turn.id, turn]));
     this.#turnList.show(this.#turns);
-  }
-
-  #reminders() {
-    const rows = h("ol", { class: "decision-rows" });
-    const more = h("a", { href: `#/reminders/${encodeURIComponent(this.name)}` }, "All of its reminders");
-    /** @type {KeyedList<import("../types.js").Reminder>} */
-    const list = new KeyedList(rows, (reminder) => reminderItem(reminder, this.#store));
-    const element = panel("agent-reminders-title", "Reminders", rows, more);
-    return {
-      element,
-      /** @param {import("../types.js").State} state */
-      update: ({ reminders }) => {
-        const own = [...reminders.rows.values()].filter(({ agent }) => agent === this.name).slice(0, 50);
-        element.hidden = total(reminders).pending + total(reminders).failed === 0 || own.length === 0;
-        list.show(new Map(own.map((reminder) => [reminder.id, reminder])));
-      },
-    };
   }
 
   end() {

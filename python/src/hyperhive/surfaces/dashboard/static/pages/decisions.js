@@ -30,7 +30,7 @@ export function openDecisionsPage(store) {
   /** @type {KeyedList<Decision>} */
   const underList = new KeyedList(under.rows, (decision) => openItem(decision, store, "under"));
   /** @type {KeyedList<Decision>} */
-  const decidedList = new KeyedList(decided.rows, closedItem);
+  const decidedList = new KeyedList(decided.rows, (decision) => closedItem(decision, store));
   const element = h("div", { class: "decisions page", id: "decisions" }, waiting.element, under.element, between.element, decided.element);
   /** @type {unknown} */
   let shownApprovals = null;
@@ -139,13 +139,14 @@ function openItem(decision, store, place) {
 
 /**
  * @param {Decision} decision
+ * @param {import("../state/store.js").Store} store
  * @returns {import("../view/elements.js").Item<Decision>}
  */
-function closedItem(decision) {
+function closedItem(decision, store) {
   if ("approval" in decision) {
     const item = decidedApproval(decision.approval);
     return { element: item.element, update: (value) => "approval" in value && item.update(value.approval) };
   }
-  const item = closedQuestion(decision.question);
+  const item = closedQuestion(decision.question, store);
   return { element: item.element, update: (value) => "question" in value && item.update(value.question) };
 }

@@ -9,9 +9,11 @@ import { showPlan } from "../view/plan.js";
 import { showTombstones } from "../view/tombstones.js";
 import { showWhole } from "../view/whole.js";
 
+const MESSAGES = "#/messages";
+
 /**
  * @param {import("../state/store.js").Store} store
- * @returns {{openUnread: () => void, write: (name: string) => void, reply: (message: import("../types.js").Message) => void}}
+ * @returns {{openUnread: (place: string) => void, write: (name: string) => void, reply: (message: import("../types.js").Message) => void}}
  */
 export function openHivePage(store) {
   const compose = new Compose(store);
@@ -25,22 +27,23 @@ export function openHivePage(store) {
   showDead(store, reply);
   const flow = new Flow(store, reply);
   return {
-    openUnread: () => void flow.openUnread(),
-    write: (name) => goTo(() => compose.writeTo(name)),
-    reply: (message) => goTo(() => reply(message)),
+    openUnread: (place) => goTo(place, () => void flow.openUnread()),
+    write: (name) => goTo(MESSAGES, () => compose.writeTo(name)),
+    reply: (message) => goTo(MESSAGES, () => reply(message)),
   };
 }
 
 /**
- * Show the page of messages, then do something on it.
+ * Show a page, then do something on it.
  *
+ * @param {string} place its address
  * @param {() => void} then
  */
-function goTo(then) {
-  if (location.hash === "#/messages") {
+function goTo(place, then) {
+  if (location.hash === place) {
     then();
     return;
   }
   addEventListener("hashchange", () => then(), { once: true });
-  location.hash = "#/messages";
+  location.hash = place;
 }

@@ -37,6 +37,8 @@ export function openRemindersPage(store) {
   /** @type {Map<number, Reminder>} */
   let found = new Map();
   let asked = 0;
+  /** The last one of the last listing: events may bring older ones. */
+  let oldest = Infinity;
   /** @type {import("../types.js").HiveEvent[] | null} those that came while reminders were being listed */
   let early = null;
   let due = false;
@@ -92,12 +94,13 @@ export function openRemindersPage(store) {
     if (state.value) query.set("state", state.value);
     if (agent.value) query.set("agent", agent.value);
     if (text.value.trim()) query.set("text", text.value.trim());
-    if (more) query.set("before", String(Math.min(...found.keys())));
+    if (more) query.set("before", String(oldest));
     try {
       const page = await get(`/api/reminders?${query}`);
       if (mine !== asked) return;
       if (!more) found = new Map();
       for (const reminder of page.reminders) found.set(reminder.id, reminder);
+      oldest = page.reminders.at(-1)?.id ?? oldest;
       for (const event of early ?? []) take(event);
       early = null;
       older.hidden = !page.more || found.size >= ROWS_MAX;
@@ -113,7 +116,7 @@ export function openRemindersPage(store) {
   function draw() {
     due = false;
     const soonest = state.value === "pending";
-    const order = [...found.values()].sort((a, b) => (soonest ? a.due_at - b.due_at : b.due_at - a.due_at) || b.id - a.id);
+    const order = [...found.values()].sort((a, b) => (soonest ? a.next_at - b.next_at || a.id - b.id : b.due_at - a.due_at || b.id - a.id));
     const shown = order.slice(0, ROWS_MAX);
     found = new Map(shown.map((reminder) => [reminder.id, reminder]));
     list.show(found);

@@ -4,6 +4,7 @@ import { actionButton, ask } from "../view/actions.js";
 import { h, KeyedList, say } from "../view/elements.js";
 import { figures } from "../view/figures.js";
 import { panel, wide } from "../view/panel.js";
+import { Refresher } from "../view/refresher.js";
 import { showMoment, span } from "../view/times.js";
 import { priced, sized } from "../view/words.js";
 import { get, post, toLogin } from "../wire/api.js";
@@ -12,14 +13,21 @@ import { get, post, toLogin } from "../wire/api.js";
 /** @typedef {{label: string, value: number, text: string, of?: number}} Bar what it is a part of, if not of the largest */
 
 const AUDIT_PAGE = 50;
+/** What changes the plan, or the room that agents take. */
+const OUTDATES = new Set(["plan_changed", "agent_measured", "agent_added", "agent_removed", "hive_started", "hive_changed"]);
 
 /**
  * @param {import("../state/store.js").Store} store
  * @returns {import("../router.js").Page}
  */
 export function openSystemPage(store) {
-  const health = h("dl", { class: "tiles" });
-  const healthTrouble = h("p", { class: "refusal", role: "alert", hidden: true });
+  const tiles = h("dl", { class: "tiles" });
+  const health = tile("Health");
+  const version = tile("Hive");
+  const count = tile("Agents");
+  const spent = tile("Spent today");
+  const position = tile("Position");
+  tiles.append(...[version, health, count, spent, position].map(({ element: each }) => each));
   const disk = bars("Room");
   const queues = bars("What waits in each inbox");
   const pictures = figures(null, "system");
@@ -30,7 +38,8 @@ export function openSystemPage(store) {
     done: "What differs is being carried out.",
     run: async () => {
       await ask(store, "/api/apply");
-      load();
+      refresher.outdate();
+      await loadAudit(false);
     },
   });
   const auditRows = h("tbody", {});
@@ -41,10 +50,11 @@ export function openSystemPage(store) {
   /** @type {KeyedList<Entry>} */
   const audit = new KeyedList(auditRows, auditRow);
   const heading = h("h2", { id: "system-title", tabindex: "-1" }, "System");
+  const refresher = new Refresher(tiles, load);
   const element = h(
     "div",
     { class: "page in-columns", id: "system" },
-    h("section", { class: "panel is-wide", "aria-labelledby": heading.id }, heading, healthTrouble, health),
+    h("section", { class: "panel is-wide", "aria-labelledby": heading.id }, heading, tiles, refresher.element),
     panel("disk-title", "Disk", disk.element),
     panel("queues-title", "Queues", queues.element),
     wide(panel("figures-title-system", "What the hive used", pictures.element)),
@@ -63,81 +73,85 @@ export function openSystemPage(store) {
     )),
   );
 
-  /**
-   * @param {HTMLElement} trouble
-   * @param {() => Promise<void>} load
-   */
-  async function trying(trouble, load) {
-    try {
-      await load();
-      say(trouble, null);
-    } catch (error) {
-      say(trouble, error instanceof Error ? error.message : String(error));
-    }
-  }
-
-  function load() {
-    void pictures.load();
-    void loadAudit(false);
-    void trying(healthTrouble, async () => {
-      const [found, room, planned] = await Promise.all([get("/api/health"), get("/api/disk"), get("/api/plan").catch((error) => ({ refused: error.message }))]);
-      const { name, spent_today_usd: spent, limits } = store.state.hive;
-      const perDay = limits.spend_per_day_usd;
-      health.replaceChildren(
-        tile("Hive", name, `version ${found.version}`),
-        tile("Health", found.status, `up for ${span(found.uptime_seconds)}`),
-        tile("Agents", found.agents.toLocaleString("en"), `of at most ${limits.agents.toLocaleString("en")}`),
-        tile("Spent today", priced(spent), perDay === null ? "no limit a day" : `of at most ${priced(perDay)}`),
-        tile("Position", found.seq.toLocaleString("en"), "the last event"),
-      );
-      disk.show(roomBars(room));
-      plan.replaceChildren(planView(planned));
-    });
+  /** Fetch what no event tells. */
+  async function load() {
+    const [found, room, planned] = await Promise.all([get("/api/health"), get("/api/disk"), get("/api/plan").catch((error) => ({ refused: error.message }))]);
+    health.show(found.status, `up for ${span(found.uptime_seconds)}`);
+    disk.show(roomBars(room));
+    plan.replaceChildren(planView(planned));
   }
 
   /** @param {boolean} more */
   async function loadAudit(more) {
-    await trying(auditTrouble, async () => {
+    try {
       const before = more ? `&before=${Math.min(...entries.keys())}` : "";
       const page = await get(`/api/audit?limit=${AUDIT_PAGE}${before}`);
       if (!more) entries = new Map();
       for (const entry of page.entries) entries.set(entry.id, entry);
       audit.show(entries);
       older.hidden = !page.more;
-    });
+      say(auditTrouble, null);
+    } catch (error) {
+      say(auditTrouble, error instanceof Error ? error.message : String(error));
+    }
   }
 
   /** @type {unknown} */
   let shown = null;
-  const drawQueues = () => {
-    const { agents } = store.state;
-    if (element.hidden || agents === shown) return;
+  function draw() {
+    if (element.hidden) return;
+    refresher.look();
+    pictures.refresher.look();
+    const { agents, hive, seq } = store.state;
+    const perDay = hive.limits.spend_per_day_usd;
+    version.show(hive.name, `version ${hive.version}`);
+    count.show(agents.size.toLocaleString("en"), `of at most ${hive.limits.agents.toLocaleString("en")}`);
+    spent.show(priced(hive.spent_today_usd), perDay === null ? "no limit a day" : `of at most ${priced(perDay)}`);
+    position.show(seq.toLocaleString("en"), "the last event");
+    if (agents === shown) return;
     shown = agents;
     const waiting = [...agents.values()].map(({ name, inbox }) => {
       const value = inbox.queued + inbox.leased + inbox.dead;
       return { label: name, value, text: `${inbox.queued} queued, ${inbox.leased} leased, ${inbox.dead} dead` };
     });
     queues.show(waiting.sort((a, b) => b.value - a.value || (a.label < b.label ? -1 : 1)));
-  };
-  store.show(drawQueues);
+  }
+  store.show(draw);
+  store.hear(({ kind }) => {
+    if (OUTDATES.has(kind)) refresher.outdate();
+    if (kind === "turn_ended") pictures.refresher.outdate();
+  });
   return {
     element,
     enter() {
-      load();
-      drawQueues();
+      refresher.outdate();
+      pictures.refresher.outdate();
+      void loadAudit(false);
+      draw();
       return "System";
     },
   };
 }
 
 /**
+ * A fact that is read at a glance.
+ *
  * @param {string} name
- * @param {string} value
- * @param {string} more
- * @returns {HTMLElement} a fact that is read at a glance
  */
-function tile(name, value, more) {
-  return h("div", {}, h("dt", {}, name), h("dd", {}, h("b", {}, value), " ", h("span", { class: "quiet" }, more)));
+function tile(name) {
+  const value = h("b", {});
+  const more = h("span", { class: "quiet" });
+  return {
+    element: h("div", {}, h("dt", {}, name), h("dd", {}, value, " ", more)),
+    /**
+     * @param {string} told
+     * @param {string} beside
+     */
+    show(told, beside) {
+      say(value, told);
+      say(more, beside);
+    },
+  };
 }
 
 /**

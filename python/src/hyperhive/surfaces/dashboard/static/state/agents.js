@@ -6,6 +6,7 @@
  * step always starts from.
  */
 
+import { held } from "./messages.js";
 import { without, withPause } from "./pauses.js";
 
 /** @typedef {import("../types.js").State["agents"]} Agents */
@@ -123,8 +124,7 @@ function changed(agents, name, change) {
  * @returns {Agents}
  */
 function counted(agents, name, event, [usual, next], messages) {
-  const held = messages.rows.get(event.data.id) ?? messages.dead.get(event.data.id);
-  const previous = usual === null ? null : (held?.state ?? usual);
+  const previous = usual === null ? null : (held(messages, event.data.id)?.state ?? usual);
   return changed(agents, name, ({ inbox }) => {
     const counts = { ...inbox };
     if (previous !== null && previous in counts) {

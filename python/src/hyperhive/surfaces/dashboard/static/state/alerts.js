@@ -30,3 +30,11 @@ export function apply(alerts, event) {
       return alerts;
   }
 }
+
+/**
+ * @param {Pick<import("../types.js").Alert, "severity">} alert
+ * @returns {boolean} whether something does not work, rather than may come to that
+ */
+export function isGrave({ severity }) {
+  return severity === "critical" || severity === "error";
+}

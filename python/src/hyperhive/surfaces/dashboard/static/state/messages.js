@@ -1,19 +1,19 @@
 /**
- * Messages: the newest ones as rows, and every dead one however old.
+ * Messages: the newest ones as rows, a stretch of older ones that somebody reads, and every dead one however old.
  *
- * Rows are bounded, so that a page left open for days stays small. Pages of older messages join the
- * same rows when asked for; they then follow events like the others.
+ * Both are bounded, so that a page left open for days stays small. The stretch adjoins the rows until it is
+ * cut at its newest end, or lies elsewhere: then there is a gap. Its messages follow events like the others.
  */
 
 /** @typedef {import("../types.js").MessagesState} MessagesState */
 /** @typedef {import("../types.js").Message} Message */
 /** @typedef {import("../types.js").HiveEvent} HiveEvent */
 
-/** Rows that are kept while the newest message is in view. */
-export const FOLLOWING_LIMIT = 500;
+/** How many of the newest are kept. */
+export const NEWEST_KEPT = 500;
 
-/** Rows that are kept while someone reads further up: enough to read on, and still bounded. */
-export const READING_LIMIT = 2000;
+/** How many older ones are kept while somebody reads further up: enough to read on, and still bounded. */
+export const OLDER_KEPT = 1500;
 
 /** Messages in a snapshot when there are more; fewer means that these are all. */
 const SNAPSHOT_SIZE = 200;
@@ -25,9 +25,11 @@ const SNAPSHOT_SIZE = 200;
 export function fromSnapshot(snapshot) {
   return {
     rows: new Map(snapshot.messages.map((message) => [message.id, message])),
-    dead: new Map(snapshot.dead.map((message) => [message.id, message])),
+    older: new Map(),
+    gap: false,
     more: snapshot.messages.length >= SNAPSHOT_SIZE,
-    limit: FOLLOWING_LIMIT,
+    reading: false,
+    dead: new Map(snapshot.dead.map((message) => [message.id, message])),
   };
 }
 
@@ -51,14 +53,31 @@ const CHANGES = {
 export function apply(messages, event) {
   if (event.kind === "message_queued") {
     const { message } = event.data;
-    return trimmed({ ...messages, rows: new Map(messages.rows).set(message.id, message) });
+    return cut({ ...messages, rows: new Map(messages.rows).set(message.id, message) });
   }
   if (!(event.kind in CHANGES)) return messages;
   const { id } = event.data;
-  const row = messages.rows.get(id);
-  const message = changed(row ?? messages.dead.get(id) ?? unseen(event), event);
-  const rows = row ? new Map(messages.rows).set(id, message) : messages.rows;
-  return { ...messages, rows, dead: withDead(messages.dead, message) };
+  const message = changed(held(messages, id) ?? unseen(event), event);
+  const replaced = (/** @type {MessagesState["rows"]} */ rows) => (rows.has(id) ? new Map(rows).set(id, message) : rows);
+  return { ...messages, rows: replaced(messages.rows), older: replaced(messages.older), dead: withDead(messages.dead, message) };
+}
+
+/**
+ * @param {MessagesState} messages
+ * @param {number} id
+ * @returns {Message | undefined} it, if the page holds it
+ */
+export function held({ rows, older, dead }, id) {
+  return rows.get(id) ?? older.get(id) ?? dead.get(id);
+}
+
+/**
+ * @param {MessagesState} messages
+ * @returns {ReadonlyMap<number, Message>} those that can be read without a gap, by id, ascending
+ */
+export function readable({ rows, older, gap }) {
+  if (older.size === 0) return rows;
+  return gap ? older : new Map([...older, ...rows]);
 }
 
 /**
@@ -72,29 +91,54 @@ export function changed(message, event) {
 }
 
 /**
- * Take a page of older messages in.
+ * Take the page of messages before the readable ones in. What is too much then goes at the newest end, away
+ * from where somebody reads.
  *
  * @param {MessagesState} messages
  * @param {{messages: readonly Message[], more: boolean}} page newest first
  * @returns {MessagesState}
  */
 export function withOlder(messages, page) {
-  const older = page.messages.filter((message) => !messages.rows.has(message.id)).reverse();
-  const rows = new Map(older.map((message) => [message.id, message]));
-  for (const [id, message] of messages.rows) rows.set(id, message);
-  return trimmed({ ...messages, rows, more: page.more, limit: READING_LIMIT });
+  const older = new Map([...ascending(messages, page), ...messages.older]);
+  return bounded({ ...messages, older, more: page.more, reading: true });
 }
 
 /**
- * Say whether the newest message is in view, which decides how many rows are kept.
+ * Read elsewhere: a page of messages stands alone, unless it reaches the newest ones.
  *
  * @param {MessagesState} messages
- * @param {boolean} following
+ * @param {{messages: readonly Message[], more: boolean}} page newest first
  * @returns {MessagesState}
  */
-export function withFollowing(messages, following) {
-  const limit = following ? FOLLOWING_LIMIT : READING_LIMIT;
-  return limit === messages.limit ? messages : trimmed({ ...messages, limit });
+export function withStretch(messages, page) {
+  const older = new Map(ascending({ ...messages, older: new Map() }, page));
+  const gap = page.messages.every(({ id }) => !messages.rows.has(id));
+  return { ...messages, older, gap, more: page.more, reading: true };
+}
+
+/**
+ * Say whether somebody reads further up; who does not sees the newest ones only.
+ *
+ * @param {MessagesState} messages
+ * @param {boolean} reading
+ * @returns {MessagesState}
+ */
+export function withReading(messages, reading) {
+  if (reading === messages.reading) return messages;
+  if (reading) return { ...messages, reading };
+  const more = messages.more || messages.gap;
+  const rows = messages.gap ? messages.rows : readable(messages);
+  return cut({ ...messages, rows, older: new Map(), gap: false, more, reading });
+}
+
+/**
+ * @param {MessagesState} messages
+ * @param {{messages: readonly Message[]}} page newest first
+ * @returns {[number, Message][]} those that are not held yet, oldest first
+ */
+function ascending({ rows, older }, page) {
+  const fresh = page.messages.filter(({ id }) => !rows.has(id) && !older.has(id));
+  return fresh.reverse().map((message) => [message.id, message]);
 }
 
 /**
@@ -136,11 +180,26 @@ function unseen(event) {
 }
 
 /**
+ * Keep the newest rows only. What falls out of them stays readable for whoever reads there.
+ *
  * @param {MessagesState} messages
  * @returns {MessagesState}
  */
-function trimmed(messages) {
-  const excess = messages.rows.size - messages.limit;
+function cut(messages) {
+  const excess = messages.rows.size - NEWEST_KEPT;
   if (excess <= 0) return messages;
-  return { ...messages, rows: new Map([...messages.rows].slice(excess)), more: true };
+  const all = [...messages.rows];
+  const rows = new Map(all.slice(excess));
+  if (!messages.reading) return { ...messages, rows, more: true };
+  if (messages.gap) return { ...messages, rows };
+  return bounded({ ...messages, rows, older: new Map([...messages.older, ...all.slice(0, excess)]) });
+}
+
+/**
+ * @param {MessagesState} messages
+ * @returns {MessagesState} with no more older ones than are kept
+ */
+function bounded(messages) {
+  if (messages.older.size <= OLDER_KEPT) return messages;
+  return { ...messages, older: new Map([...messages.older].slice(0, OLDER_KEPT)), gap: true };
 }

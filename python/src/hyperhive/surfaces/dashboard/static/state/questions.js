@@ -30,3 +30,11 @@ export function apply(questions, event) {
 export function isForOperator({ state, target }) {
   return state === "open" && target === "operator";
 }
+
+/**
+ * @param {Pick<import("../types.js").Question, "state">} question
+ * @returns {boolean} whether an answer still counts, if late
+ */
+export function canBeAnswered({ state }) {
+  return state === "open" || state === "expired";
+}

@@ -70,9 +70,19 @@ export class Store {
     for (const listener of this.#renewals) listener();
   }
 
-  /** @param {HiveEvent} event */
+  /**
+   * Tell everybody who hears. Who fails at it is reported and keeps nothing from the others.
+   *
+   * @param {HiveEvent} event
+   */
   announce(event) {
-    for (const listener of this.#listeners) listener(event);
+    for (const listener of this.#listeners) {
+      try {
+        listener(event);
+      } catch (error) {
+        reportError(error);
+      }
+    }
   }
 
   /** @param {(state: State) => State} change a pure function */

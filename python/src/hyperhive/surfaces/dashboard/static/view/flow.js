@@ -5,7 +5,8 @@
  * button tells how many have come since. Only one row is a tab stop: arrow keys move between rows.
  */
 
-import { withFollowing, withOlder } from "../state/messages.js";
+import { NEWEST_KEPT, readable, withOlder, withReading, withStretch } from "../state/messages.js";
+import { OPERATOR } from "../state/operator.js";
 import { get } from "../wire/api.js";
 import { KeyedList, part, say } from "./elements.js";
 import { MessageItem } from "./message.js";
@@ -18,8 +19,8 @@ const END_SLACK = 32;
 const PAGE_SIZE = 100;
 /** What comes sooner after the last is a flow and no news: to light each row up would repaint all of them all the time. */
 const GLANCE_MS = 1_200;
-/** Pages that are looked through for an unread message before giving up. */
-const SEARCH_PAGES = 20;
+/** How many of the operator's messages are looked through at once for one that is unread. */
+const SEARCH_SIZE = 500;
 
 export class Flow {
   #store;
@@ -36,7 +37,7 @@ export class Flow {
   #newest = Infinity;
   /** When the last one came. */
   #came = -Infinity;
-  /** @type {ReadonlyMap<number, Message> | null} */
+  /** @type {State["messages"] | null} */
   #shown = null;
   /** @type {number | null} */
   #tabStop = null;
@@ -64,27 +65,50 @@ export class Flow {
     store.show((state) => this.#show(state));
   }
 
-  /** Open the oldest message the operator has not read, looking through older pages if need be. */
+  /** Open the oldest message the operator has not read, however old: what is around it is shown with it. */
   async openUnread() {
-    for (let page = 0; page < SEARCH_PAGES; page += 1) {
-      const { rows, more } = this.#store.state.messages;
-      const unread = [...rows.values()].find(({ to, read_at }) => to === "operator" && read_at === null);
-      if (unread) return this.#openMessage(unread.id);
-      if (!more) return;
-      await this.#loadOlder();
+    await this.#trying(async () => {
+      const id = await this.#oldestUnread();
+      if (id === null) return;
+      if (!this.#list.item(id)) {
+        const page = await get(`/api/messages?before=${id + PAGE_SIZE / 2}&limit=${PAGE_SIZE}`);
+        this.#following = false;
+        this.#change((messages) => withStretch(messages, page));
+      }
+      this.#openMessage(id);
+    });
+  }
+
+  /** @returns {Promise<number | null>} */
+  async #oldestUnread() {
+    const { messages, operator } = this.#store.state;
+    const known = [...messages.rows.values()].filter(isUnread);
+    if (known.length >= operator.unread) return known[0]?.id ?? null;
+    let oldest = null;
+    let before = "";
+    for (let left = operator.unread; left > 0; ) {
+      const page = await get(`/api/messages?agent=${OPERATOR}&limit=${SEARCH_SIZE}${before}`);
+      const unread = page.messages.filter(isUnread);
+      oldest = unread.at(-1)?.id ?? oldest;
+      left -= unread.length;
+      if (!page.more) break;
+      before = `&before=${page.messages.at(-1).id}`;
     }
+    return oldest;
   }
 
   /** @param {State} state */
   #show({ messages }) {
-    if (messages.rows === this.#shown) return;
+    const { rows, older, gap } = messages;
+    if (rows === this.#shown?.rows && older === this.#shown.older && gap === this.#shown.gap) return;
     const anchor = this.#following ? null : this.#anchor();
-    this.#shown = messages.rows;
-    this.#list.show(messages.rows);
-    this.#newest = newest(messages.rows) ?? 0;
-    this.#empty.hidden = messages.rows.size > 0;
+    const shown = readable(messages);
+    this.#shown = messages;
+    this.#list.show(shown);
+    this.#newest = newest(rows) ?? 0;
+    this.#empty.hidden = shown.size > 0;
     this.#older.hidden = !messages.more;
-    if (!this.#rows.querySelector(".row[tabindex='0']")) this.#setTabStop(newest(messages.rows));
+    if (!this.#rows.querySelector(".row[tabindex='0']")) this.#setTabStop(newest(shown));
     if (this.#following) this.#stick();
     else if (anchor) this.#scroller.scrollTop += anchor.element.offsetTop - anchor.top;
     this.#count();
@@ -110,6 +134,7 @@ export class Flow {
 
   #toEnd() {
     this.#following = true;
+    this.#change((messages) => withReading(messages, false));
     this.#stick();
     this.#measure();
     const last = newest(this.#store.state.messages.rows);
@@ -119,23 +144,45 @@ export class Flow {
   /** Notice whether the end is in view. */
   #measure() {
     const { scrollTop, scrollHeight, clientHeight } = this.#scroller;
-    this.#following = scrollHeight - scrollTop - clientHeight <= END_SLACK;
+    const isEnd = scrollHeight - scrollTop - clientHeight <= END_SLACK;
+    this.#following = isEnd && !this.#store.state.messages.gap;
     this.#store.update((state) => {
-      const messages = withFollowing(state.messages, this.#following);
+      const messages = withReading(state.messages, !this.#following);
       return messages === state.messages ? state : { ...state, messages };
     });
     this.#count();
   }
 
+  /**
+   * Have other messages shown, at once.
+   *
+   * @param {(messages: State["messages"]) => State["messages"]} change
+   */
+  #change(change) {
+    this.#store.update((state) => ({ ...state, messages: change(state.messages) }));
+    this.#store.draw();
+  }
+
+  /** @param {() => Promise<void>} load */
+  async #trying(load) {
+    say(this.#trouble, null);
+    try {
+      await load();
+    } catch (error) {
+      say(this.#trouble, error instanceof Error ? error.message : String(error));
+      this.#trouble.scrollIntoView({ block: "nearest" });
+    }
+  }
+
   #count() {
-    const rows = this.#store.state.messages.rows;
+    const { rows, gap } = this.#store.state.messages;
     if (this.#following) this.#seen = newest(rows) ?? 0;
     let fresh = 0;
     for (const id of rows.keys()) if (id > this.#seen) fresh += 1;
     const { scrollTop, scrollHeight, clientHeight } = this.#scroller;
     const isFar = scrollHeight - scrollTop - clientHeight > clientHeight;
-    this.#newer.hidden = this.#following || (fresh === 0 && !isFar);
-    const text = fresh > 0 ? `${fresh} new` : "To the newest";
+    this.#newer.hidden = this.#following || (fresh === 0 && !isFar && !gap);
+    const text = fresh > 0 ? `${fresh}${fresh < NEWEST_KEPT ? "" : "+"} new` : "To the newest";
     if (this.#newer.textContent !== text) this.#newer.textContent = text;
   }
 
@@ -151,19 +198,16 @@ export class Flow {
   }
 
   async #loadOlder() {
-    const [oldest] = this.#store.state.messages.rows.keys();
     if (this.#older.ariaDisabled === "true") return;
     this.#older.ariaDisabled = "true";
-    say(this.#trouble, null);
-    try {
-      const before = oldest === undefined ? "" : `before=${oldest}&`;
-      const page = await get(`/api/messages?${before}limit=${PAGE_SIZE}`);
+    await this.#trying(async () => {
+      const before = oldest(this.#store.state.messages);
+      const page = await get(`/api/messages?${before === undefined ? "" : `before=${before}&`}limit=${PAGE_SIZE}`);
+      // What is read may be elsewhere by now.
+      if (oldest(this.#store.state.messages) !== before) return;
       this.#following = false;
-      this.#store.update((state) => ({ ...state, messages: withOlder(state.messages, page) }));
-      this.#store.draw();
-    } catch (error) {
-      say(this.#trouble, error instanceof Error ? error.message : String(error));
-    }
+      this.#change((messages) => withOlder(messages, page));
+    });
     this.#older.ariaDisabled = "false";
   }
 
@@ -226,6 +270,23 @@ export class Flow {
 function rowId(row) {
   const element = row.closest("li");
   return element ? Number(element.dataset["id"]) : null;
+}
+
+/**
+ * @param {Message} message
+ * @returns {boolean} whether the operator has yet to read it
+ */
+function isUnread({ to, read_at }) {
+  return to === OPERATOR && read_at === null;
+}
+
+/**
+ * @param {State["messages"]} messages
+ * @returns {number | undefined} the first of those that can be read
+ */
+function oldest(messages) {
+  const [id] = readable(messages).keys();
+  return id;
 }
 
 /**

@@ -1,5 +1,6 @@
 /** The header: which hive this is, whether what is shown is true now, and what waits for the operator. */
 
+import { isGrave } from "../state/alerts.js";
 import { isForOperator } from "../state/questions.js";
 import { total } from "../state/reminders.js";
 import { part, say } from "./elements.js";
@@ -50,7 +51,7 @@ export class Header {
       renewed.hidden = hive.version === loaded;
       say(this.#unread, unreadText(operator.unread));
       this.#unread.disabled = operator.unread === 0;
-      this.#waiting = operator.unread + decisions;
+      this.#waiting = operator.unread + decisions + [...state.alerts.values()].filter(isGrave).length;
       this.#hive = hive.name;
       this.#title();
       this.#stopping = hive.stopping;

@@ -2,10 +2,12 @@
  * An agent's messages and questions, filtered: what it has not dealt with, from whom, to whom.
  *
  * Each filter says how many there are, questions that wait apart, so that "three questions from bob" is
- * seen without a click. Counts are of what is loaded, with a plus where there is more; that is paged.
+ * seen without a click. What waits is listed whole, however old, and counted by the hive; other counts are
+ * of what is loaded, with a plus where there is more; that is paged.
  */
 
 import { changed } from "../state/messages.js";
+import { canBeAnswered } from "../state/questions.js";
 import { get } from "../wire/api.js";
 import { h, KeyedList, say } from "./elements.js";
 import { MessageItem } from "./message.js";
@@ -17,13 +19,17 @@ import { counted } from "./words.js";
 /** @typedef {{key: string, label: string, messages: number, questions: number}} Choice */
 
 const PAGE_SIZE = 200;
+/** How many that wait are listed of each kind: those that were queued, and those that were handed over. */
+const WAITING_SIZE = 500;
 
 export class Inbox {
   #name;
   #store;
   #chosen = "unread";
-  /** @type {Map<number, Message>} the newest ones, as many as were asked for */
+  /** @type {Map<number, Message>} the newest ones, as many as were asked for, and all that wait */
   #rows = new Map();
+  /** The oldest one down to which all are loaded. */
+  #oldest = Infinity;
   /** @type {import("../types.js").HiveEvent[] | null} those that came while messages were being listed */
   #early = null;
   #limit = PAGE_SIZE;
@@ -59,19 +65,31 @@ export class Inbox {
   async load(more) {
     if (more) this.#limit += PAGE_SIZE;
     this.#early = [];
-    const oldest = more ? `&before=${Math.min(...this.#rows.keys())}` : "";
     try {
-      const page = await get(`/api/messages?agent=${encodeURIComponent(this.#name)}&limit=${PAGE_SIZE}${oldest}`);
-      for (const message of page.messages) if (!this.#rows.has(message.id)) this.#rows.set(message.id, message);
+      const page = await this.#page(more ? `&before=${this.#oldest}` : "");
+      // In this order: what is handed over between the two is in the second.
+      const queued = more ? [] : (await this.#page("&state=queued", WAITING_SIZE)).messages;
+      const leased = more ? [] : (await this.#page("&state=leased", WAITING_SIZE)).messages;
+      for (const message of [...page.messages, ...queued, ...leased].filter((each) => this.#isOurs(each))) if (!this.#rows.has(message.id)) this.#rows.set(message.id, message);
+      this.#oldest = page.messages.at(-1)?.id ?? this.#oldest;
+      this.#more = page.more;
       // What was heard meanwhile may be about messages that were not known by then.
       for (const event of this.#early ?? []) this.#take(event);
-      this.#more = page.more;
       say(this.#trouble, null);
     } catch (error) {
       say(this.#trouble, error instanceof Error ? error.message : String(error));
     }
     this.#early = null;
     this.draw();
+  }
+
+  /**
+   * @param {string} [which]
+   * @param {number} [limit]
+   * @returns {Promise<{messages: Message[], more: boolean}>}
+   */
+  #page(which = "", limit = PAGE_SIZE) {
+    return get(`/api/messages?agent=${encodeURIComponent(this.#name)}&limit=${limit}${which}`);
   }
 
   /** @param {import("../types.js").HiveEvent} event */
@@ -90,27 +108,44 @@ export class Inbox {
     else if (told && this.#isOurs(told)) this.#rows.set(told.id, told);
   }
 
-  /** Keep the newest ones only. */
+  /**
+   * Keep the newest ones, and those that wait.
+   *
+   * @returns {Message[]} the newest first
+   */
   #cut() {
     const all = [...this.#rows.values()].sort((a, b) => b.id - a.id);
-    this.#more ||= all.length > this.#limit;
-    this.#rows = new Map(all.slice(0, this.#limit).map((message) => [message.id, message]));
-    return all.slice(0, this.#limit);
+    const last = all[this.#limit - 1]?.id ?? -Infinity;
+    if (last > this.#oldest) {
+      this.#oldest = last;
+      this.#more = true;
+    }
+    const kept = all.filter((message) => message.id >= last || this.#waits(message));
+    this.#rows = new Map(kept.map((message) => [message.id, message]));
+    return kept;
   }
 
   draw() {
     const { questions } = this.#store.state;
     const all = this.#cut();
     this.#older.hidden = !this.#more;
-    const asked = [...questions.values()].filter((each) => each.state === "open" && (each.asker === this.#name || each.target === this.#name));
-    const choices = this.#counts(all, asked);
+    const asked = [...questions.values()].filter((each) => canBeAnswered(each) && (each.asker === this.#name || each.target === this.#name));
+    const choices = this.#counts(all, asked.filter(({ state }) => state === "open"));
     if (!choices.has(this.#chosen)) this.#chosen = "all";
     this.#choices.show(choices);
-    const wantedQuestions = asked.filter((question) => this.#wants(question.asker, question.target, question.target === this.#name));
-    const wanted = all.filter((message) => this.#wants(message.from, message.to, isUnread(message) && message.to === this.#name));
+    const wantedQuestions = asked.filter((question) => this.#wants(question.asker, question.target, question.state === "open" && question.target === this.#name));
+    const wanted = all.filter((message) => this.#wants(message.from, message.to, this.#waits(message)));
     this.#asked.show(new Map(wantedQuestions.map((question) => [question.id, question])));
     this.#shown.show(new Map(wanted.map((message) => [message.id, message])));
     this.#empty.hidden = wanted.length + wantedQuestions.length > 0;
+  }
+
+  /**
+   * @param {Message} message
+   * @returns {boolean} whether it is one that the agent has not dealt with
+   */
+  #waits({ state, to }) {
+    return to === this.#name && (state === "queued" || state === "leased");
   }
 
   /** @param {Message} message */
@@ -141,12 +176,12 @@ export class Inbox {
       const known = choices.get(key) ?? { key, label: key, messages: 0, questions: 0 };
       choices.set(key, { ...known, messages: known.messages + some, questions: known.questions + asked });
     };
-    add("unread", 0, 0);
+    const inbox = this.#store.state.agents.get(this.#name)?.inbox;
+    add("unread", inbox ? inbox.queued + inbox.leased : 0, 0);
     add("all", 0, 0);
     for (const message of messages) {
       const toIt = message.to === this.#name;
       add("all", 1, 0);
-      if (toIt && isUnread(message)) add("unread", 1, 0);
       add(toIt ? `from ${message.from}` : `to ${message.to}`, 1, 0);
     }
     for (const { asker, target } of questions) {
@@ -171,7 +206,7 @@ export class Inbox {
       element,
       update: (choice) => {
         element.setAttribute("aria-pressed", String(this.#chosen === key));
-        count.textContent = `${choice.messages.toLocaleString("en")}${this.#more ? "+" : ""}`;
+        count.textContent = `${choice.messages.toLocaleString("en")}${this.#more && key !== "unread" ? "+" : ""}`;
         say(asked, choice.questions > 0 ? counted(choice.questions, "question") : null);
       },
     };
@@ -182,14 +217,6 @@ export class Inbox {
     this.#chosen = key;
     this.draw();
   }
-}
-
-/**
- * @param {Message} message
- * @returns {boolean} whether its receiver has not dealt with it
- */
-function isUnread({ state, to, read_at }) {
-  return to === "operator" ? read_at === null : state === "queued" || state === "leased";
 }
 
 /**

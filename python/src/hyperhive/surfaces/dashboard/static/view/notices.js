@@ -1,14 +1,16 @@
 /**
  * Tells the operator, beyond the page, that something waits: by the browser's notifications, if they were asked for.
  *
- * Only while nobody looks at the page, and never with what an agent wrote in a message. Several tabs
- * give one notification: those with the same tag replace each other.
+ * Only while nobody looks at the page, and never with what an agent wrote. They are of the same things as the
+ * hive's own notifications. Several tabs give one: those with the same tag replace each other.
  */
 
+import { isGrave } from "../state/alerts.js";
 import { isForOperator } from "../state/questions.js";
 import { h } from "./elements.js";
 
 /** @typedef {import("../types.js").HiveEvent} HiveEvent */
+/** @typedef {{text: string, tag: string, place: string}} News `place` is where it is dealt with */
 
 const WANTED = "hyperhive-notices";
 
@@ -35,25 +37,38 @@ export function notices(store, place) {
 
   async function toggle() {
     if (isOn()) localStorage.removeItem(WANTED);
-    else if ((await Notification.requestPermission()) === "granted") localStorage.setItem(WANTED, "yes");
+    else if ((await Notification.requestPermission()) === "granted") {
+      localStorage.setItem(WANTED, "yes");
+      notify({ text: "You are told here", tag: "on", place: location.hash });
+    }
     show();
+  }
+
+  /** @param {News} news */
+  function notify({ text, tag, place: address }) {
+    try {
+      const notice = new Notification(`${text} · ${store.state.hive.name}`, { tag, icon: "/static/favicon.svg" });
+      notice.addEventListener("click", () => {
+        window.focus();
+        location.hash = address;
+      });
+    } catch {
+      // Browsers of phones have the interface and refuse to be asked by a page.
+      localStorage.removeItem(WANTED);
+      button.remove();
+    }
   }
 
   store.hear((event) => {
     if (!document.hidden || !isOn()) return;
     const news = newsOf(event);
-    if (!news) return;
-    const notice = new Notification(`${news.text} · ${store.state.hive.name}`, { tag: news.tag, icon: "/static/favicon.svg" });
-    notice.addEventListener("click", () => {
-      window.focus();
-      location.hash = news.place;
-    });
+    if (news) notify(news);
   });
 }
 
 /**
  * @param {HiveEvent} event
- * @returns {{text: string, tag: string, place: string} | null} null for what needs nobody
+ * @returns {News | null} null for what needs nobody
  */
 export function newsOf({ kind, data }) {
   switch (kind) {
@@ -66,8 +81,7 @@ export function newsOf({ kind, data }) {
       if (data.message.to !== "operator") return null;
       return { text: `${data.message.from} wrote to you`, tag: `message-${data.message.id}`, place: "#/messages" };
     case "alert_raised":
-      if (data.severity !== "critical" && data.severity !== "error") return null;
-      return { text: data.agent ? `An alert about ${data.agent}` : "An alert", tag: `alert-${data.key}`, place: "#/hive" };
+      return { text: `${isGrave(data) ? "An error" : "An alert"}${data.agent ? ` about ${data.agent}` : ""} stands on the page`, tag: `alert-${data.key}`, place: "#/hive" };
     default:
       return null;
   }

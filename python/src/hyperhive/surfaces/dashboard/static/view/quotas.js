@@ -1,8 +1,9 @@
 /** How much an agent may and how much it has used: it changes with the time, so it says when that was so. */
 
 import { get } from "../wire/api.js";
-import { h, say } from "./elements.js";
-import { now, showMoment, span } from "./times.js";
+import { h } from "./elements.js";
+import { Refresher } from "./refresher.js";
+import { span } from "./times.js";
 
 /** @typedef {{limit: number, used?: number, left?: number, per_minute?: number, frees_in_seconds?: number | null}} Standing */
 
@@ -10,33 +11,16 @@ const HEADS = ["Quota", "Used", "Of", "A minute", "Free again"];
 
 /**
  * @param {string} name the agent's
- * @returns {{element: HTMLElement, load: () => Promise<void>}}
+ * @returns {{element: HTMLElement, refresher: Refresher}}
  */
 export function quotasView(name) {
   const rows = h("tbody", {});
-  const at = h("time", {});
-  const trouble = h("p", { class: "refusal", role: "alert", hidden: true });
-  const again = h("button", { type: "button", class: "button", click: () => load() }, "Look again");
-  const element = h(
-    "div",
-    {},
-    trouble,
-    h("div", { class: "table", tabindex: "0", role: "group", "aria-label": "Table of quotas" }, h("table", {}, h("thead", {}, h("tr", {}, ...HEADS.map((text) => h("th", { scope: "col" }, text)))), rows)),
-    h("p", { class: "quiet looked" }, h("span", {}, "As it was at ", at), again),
-  );
-
-  async function load() {
-    try {
-      const { quotas } = /** @type {{quotas: Record<string, Standing>}} */ (await get(`/api/agents/${encodeURIComponent(name)}/quotas`));
-      rows.replaceChildren(...Object.entries(quotas).map(([quota, standing]) => row(quota, standing)));
-      showMoment(at, now());
-      say(trouble, null);
-    } catch (error) {
-      say(trouble, error instanceof Error ? error.message : String(error));
-    }
-  }
-
-  return { element, load };
+  const table = h("div", { class: "table", tabindex: "0", role: "group", "aria-label": "Table of quotas" }, h("table", {}, h("thead", {}, h("tr", {}, ...HEADS.map((text) => h("th", { scope: "col" }, text)))), rows));
+  const refresher = new Refresher(table, async () => {
+    const { quotas } = /** @type {{quotas: Record<string, Standing>}} */ (await get(`/api/agents/${encodeURIComponent(name)}/quotas`));
+    rows.replaceChildren(...Object.entries(quotas).map(([quota, standing]) => row(quota, standing)));
+  });
+  return { element: h("div", {}, table, refresher.element), refresher };
 }
 
 /**

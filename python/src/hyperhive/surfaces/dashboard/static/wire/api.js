@@ -2,7 +2,7 @@
  * The operator's API, as far as the page uses it.
  *
  * Every refusal is thrown as a `Refusal` whose message can be shown as it is. A login that has ended
- * leads to the login page, wherever it is noticed.
+ * leads to the login page, wherever it is noticed, unless the page has something to lose.
  */
 
 const REQUEST_MS = 20_000;
@@ -52,7 +52,7 @@ export async function post(path, body = {}) {
   };
   const response = await ask(path, { method: "POST", headers, body: JSON.stringify(body) });
   // A token of an older session is refused: the next click then takes a new one.
-  if (response.status === 403) token = null;
+  if (response.status === 403 || response.status === 401) token = null;
   return answered(response);
 }
 
@@ -77,10 +77,28 @@ export async function ask(path, init, signal = AbortSignal.timeout(REQUEST_MS)) 
  * @returns {Promise<any>}
  */
 export async function answered(response) {
-  if (response.status === 401) toLogin();
+  if (response.status === 401) loginEnded();
+  else if (response.ok) loginHolds();
   const answer = await response.json().catch(() => null);
   if (response.ok) return answer;
   throw new Refusal(refusalText(response.status, answer), response.status);
+}
+
+/** What is told of the login: a listener of the first keeps the page where it is by preventing the default. */
+export const LOGIN_ENDED = "hyperhive-login-ended";
+export const LOGIN_HOLDS = "hyperhive-login-holds";
+let hasEnded = false;
+
+/** Notice that nobody is logged in any more. */
+export function loginEnded() {
+  hasEnded = true;
+  if (dispatchEvent(new Event(LOGIN_ENDED, { cancelable: true }))) toLogin();
+}
+
+/** Notice that somebody is logged in. */
+export function loginHolds() {
+  if (hasEnded) dispatchEvent(new Event(LOGIN_HOLDS));
+  hasEnded = false;
 }
 
 /** Lead to the login, and back to this page after it. */

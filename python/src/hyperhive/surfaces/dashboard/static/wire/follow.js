@@ -9,7 +9,7 @@
  */
 
 import { apply, fromSnapshot } from "../state/state.js";
-import { get, toLogin } from "./api.js";
+import { get, loginEnded, loginHolds } from "./api.js";
 import { Feed } from "./feed.js";
 
 /** @typedef {import("../types.js").State} State */
@@ -48,11 +48,12 @@ export function follow(store, report, synchronise) {
     switch (news.type) {
       case "live":
         if (news.at !== null) synchronise(news.at);
+        loginHolds();
         return connection.live();
       case "lost":
         return connection.lost();
       case "login":
-        return toLogin();
+        return loginEnded();
       case "reset":
         connection.lost();
         return void renew();

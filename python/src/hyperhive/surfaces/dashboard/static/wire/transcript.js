@@ -9,19 +9,22 @@ const RETRY_MS = 1_000;
 /** The last lines of a turn may come just after its end. */
 const AFTERWARDS_MS = 1_500;
 
+/** How many lines are asked for at once. */
+export const LINES_PAGE = 500;
+
 /**
  * Read until the turn has ended or the signal says to stop; a lost connection is made anew.
  *
  * @param {number} turn
+ * @param {number} after the last line that is known already; -1 for none
  * @param {(lines: readonly Line[]) => void} take each line comes once, in order
  * @param {AbortSignal} stop
  * @throws {import("./api.js").Refusal} what the hive refuses to give
  */
-export async function readTranscript(turn, take, stop) {
-  let after = -1;
+export async function readTranscript(turn, after, take, stop) {
   /** @param {readonly Line[]} lines */
   const told = (lines) => {
-    const fresh = lines.filter(({ n }) => n > after);
+    const fresh = stop.aborted ? [] : lines.filter(({ n }) => n > after);
     after = fresh.at(-1)?.n ?? after;
     if (fresh.length > 0) take(fresh);
   };
@@ -30,9 +33,18 @@ export async function readTranscript(turn, take, stop) {
     if (stop.aborted) return;
     await new Promise((resolve) => setTimeout(resolve, over ? AFTERWARDS_MS : RETRY_MS));
     if (!over) continue;
-    if (!stop.aborted) told((await get(`/api/turns/${turn}/events?after=${after}&limit=500`)).events);
+    if (!stop.aborted) told(await linesAfter(turn, after));
     return;
   }
+}
+
+/**
+ * @param {number} turn
+ * @param {number} after
+ * @returns {Promise<Line[]>} a page of those after a line, in order
+ */
+export async function linesAfter(turn, after) {
+  return (await get(`/api/turns/${turn}/events?after=${after}&limit=${LINES_PAGE}`)).events;
 }
 
 /**
