@@ -1,12 +1,16 @@
 """The embedded forge's repositories, their protected branches, and webhooks."""
 
+import secrets
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import delete, func, insert, select, update
 
 from hyperhive.store import forge_tables as tables
 from hyperhive.store.transaction import Asking, Row, Writing, dumps, number_of
+
+NUMBER_MAX: Final = 2**53 - 1
+"""Any reader of JSON keeps such a number as it is."""
 
 _r, _p, _h = tables.repository.c, tables.protection.c, tables.hook.c
 
@@ -34,8 +38,20 @@ def numbers(asking: Asking) -> frozenset[int]:
 
 
 def add(work: Writing, owner: int, name: str, **values: Any) -> int:
-    """Make a repository and give its number."""
-    row = {"owner": owner, "key": name.lower(), "name": name, "created_at": work.now, **values}
+    """Make a repository and give its number.
+
+    It is drawn by lot, since it names a directory: counted up, a database restored from before
+    would give the number of one repository to the next, and with it what lies there.
+    """
+    number = 1 + secrets.randbelow(NUMBER_MAX)
+    row = {
+        "id": number,
+        "owner": owner,
+        "key": name.lower(),
+        "name": name,
+        "created_at": work.now,
+        **values,
+    }
     return number_of(work.execute(insert(tables.repository), row))
 
 

@@ -74,7 +74,7 @@ class MemberRow(SQLModel, table=True):
 
 
 class RepositoryRow(SQLModel, table=True):
-    """A repository; its directory is named by its number, which is never used again."""
+    """A repository; its directory is named by its number, which no other ever has."""
 
     __tablename__ = "forge_repository"
     __table_args__: ClassVar[Any] = (

@@ -114,11 +114,10 @@ class Accounts:
             raise InvalidError("The token has no name.")
         if not scopes or not set(scopes) <= _SCOPES:
             raise InvalidError(f"The scopes are of: {', '.join(sorted(_SCOPES))}.")
-
-        def job(work: Writing) -> tuple[int, str]:
-            return add_token(work, row.id, title, scopes)
-
-        number, secret = await self._store.write(job)
+        secret = new_secret()
+        number = await self._store.write(
+            lambda work: add_token(work, row.id, title, scopes, secret)
+        )
         shown = {"id": number, "name": title, "sha1": secret, "token_last_eight": secret[-8:]}
         return Answer({**shown, "scopes": sorted(set(scopes))}, 201)
 
@@ -295,13 +294,16 @@ class Accounts:
         return row
 
 
-def add_token(work: Writing, account: int, name: str, scopes: list[str]) -> tuple[int, str]:
-    """Make a token and give its number and its secret, which is not kept."""
+def new_secret() -> str:
+    """Make what a token is known by."""
+    return secrets.token_hex(20)
+
+
+def add_token(work: Writing, account: int, name: str, scopes: list[str], secret: str) -> int:
+    """Make a token of a secret, which is not kept, and give its number."""
     if any(row.name == name for row in rows.tokens(work, account)):
         raise InvalidError("access token name has been used already")
-    secret = secrets.token_hex(20)
-    number = rows.add_token(work, account, name, hashed(secret), secret[-8:], set(scopes))
-    return number, secret
+    return rows.add_token(work, account, name, hashed(secret), secret[-8:], set(scopes))
 
 
 def log_in(

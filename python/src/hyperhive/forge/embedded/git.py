@@ -1,6 +1,7 @@
 """The git programs that the embedded forge runs, on bare repositories that only it writes to.
 
-A repository's directory is named by its number, so no name that anybody chose is ever a path.
+A repository's directory is named by its number, so no name that anybody chose is ever a path, and
+the number is of that repository alone, whatever database is restored: see `forge_repositories.add`.
 Nobody's configuration is read and no hook runs: what a push may change is decided before git sees
 it. Needs git 2.38, whose ``merge-tree`` merges without a work tree.
 """
@@ -19,9 +20,14 @@ from pathlib import Path
 from typing import Final
 
 from hyperhive.domain.errors import ConflictError, InvalidError, UnavailableError
+from hyperhive.forge.embedded.permissions import Seen
 
 OLDEST_PARTS: Final = (2, 38)
 OLDEST: Final = "git 2.38 or later"
+ORPHANS: Final = "orphans"
+"""Where repositories lie that the database does not know: it may be older than they are."""
+_DELETED: Final = "hive-deleted"
+"""In a directory: its repository is being deleted, so nobody misses it."""
 PUSH_BYTES_MAX: Final = 1 << 30
 DIFF_BYTES_MAX: Final = 4 << 20
 AT_ONCE: Final = 16
@@ -131,37 +137,64 @@ class Git:
         """Say where a repository lies."""
         return self.root / f"{repository}.git"
 
-    async def sweep(self, present: frozenset[int]) -> None:
-        """Remove what no repository belongs to: the rest of one that was removed, or half made; and
-        what a push has left that was killed.
-        """
+    async def sweep(self, present: frozenset[int]) -> list[str]:
+        """Remove what a crash has left of repositories half made or half deleted, and of pushes.
 
-        def act() -> None:
-            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for place in self.root.iterdir():
-                name = place.name.removesuffix(".git")
-                if not (name.isdecimal() and int(name) in present):
-                    shutil.rmtree(place, ignore_errors=True)
+        What ``present`` does not name is kept as an orphan, and taken back once it is named again.
+        Give the orphans there are.
+        """
+        return await asyncio.to_thread(self._sweep, present)
+
+    def _sweep(self, present: frozenset[int]) -> list[str]:
+        orphans = self.root / ORPHANS
+        orphans.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for number in present:
+            self._take_back(number)
+        for place in self.root.glob("new-*"):
+            shutil.rmtree(place, ignore_errors=True)
+        for place in self.root.glob("*.git"):
+            if place.stem.isdecimal() and int(place.stem) in present:
+                (place / _DELETED).unlink(missing_ok=True)
                 for left in place.glob("objects/tmp_objdir-*"):
                     shutil.rmtree(left, ignore_errors=True)
+            elif (place / _DELETED).exists():
+                shutil.rmtree(place, ignore_errors=True)
+            else:
+                place.rename(orphans / place.name)
+        return sorted(place.name for place in orphans.iterdir())
 
-        await asyncio.to_thread(act)
-
-    async def ensure(self, repository: int, branch: str) -> None:
-        """Make the repository, if it is not there: whole, or not at all."""
+    def _take_back(self, repository: int) -> bool:
+        """Take an orphan back, if it is one."""
         place = self.path(repository)
+        orphan = self.root / ORPHANS / place.name
+        if place.exists() or not orphan.is_dir():
+            return False
+        orphan.rename(place)
+        return True
+
+    async def ensure(self, seen: Seen) -> None:
+        """Make the repository, if it is not there: whole, or not at all."""
+        row = seen.repository
+        place = self.path(row.id)
         if place.is_dir():
             return
         async with self._making:
-            if place.is_dir():
+            if place.is_dir() or self._take_back(row.id):
                 return
             made = await asyncio.to_thread(self._fresh)
+            branch = row.default_branch
             await self._run(made, "init", "--quiet", "--bare", "--template=", "-b", branch, ".")
+            # For whoever finds it as an orphan.
+            (made / "description").write_text(f"{seen.full_name}\n", encoding="utf-8")
             made.rename(place)
 
     def _fresh(self) -> Path:
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         return Path(tempfile.mkdtemp(prefix="new-", dir=self.root))
+
+    def condemn(self, repository: int) -> None:
+        """Note that the repository is about to be deleted: no crash makes it an orphan."""
+        (self.path(repository) / _DELETED).touch()
 
     async def remove(self, repository: int) -> None:
         """Remove the repository."""

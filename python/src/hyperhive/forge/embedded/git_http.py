@@ -51,7 +51,7 @@ class GitHttp:
         if service not in SERVICES or (scope["method"] == "GET") != (what == "info/refs"):
             raise NotFoundError("service", what)
         seen.require(WRITE if service == "git-receive-pack" else READ)
-        await self._git.ensure(seen.repository.id, seen.repository.default_branch)
+        await self._git.ensure(seen)
         body = _body(receive)
         if what != "git-receive-pack":
             await self._pipe(scope, send, seen, account, what, body, strict=False)

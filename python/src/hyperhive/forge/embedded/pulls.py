@@ -251,6 +251,8 @@ class Pulls:
     async def settle(self) -> None:
         """Bring the open ones up to date with git, which is ahead of them after a crash."""
         for row in await self._store.read(rows.every_open):
+            if not self._git.path(row.repository).is_dir():
+                continue  # a database from before it was deleted
             base = await self._git.branch(row.repository, row.base)
             head = await self._git.branch(row.repository, row.head)
             if base is None or head is None:

@@ -22,7 +22,7 @@ class Repositories:
         """Find a repository that one may use so, its directory included."""
         seen = await self._store.read(lambda read: permissions.see(read, ask.who, owner, name))
         seen.require(level)
-        await self._git.ensure(seen.repository.id, seen.repository.default_branch)
+        await self._git.ensure(seen)
         return seen
 
     async def show(self, ask: Ask, owner: str, name: str) -> Answer:
@@ -67,6 +67,7 @@ class Repositories:
     async def delete(self, ask: Ask, owner: str, name: str) -> Answer:
         """Remove a repository."""
         seen = await self.see(ask, owner, name, permissions.OWNER)
+        self._git.condemn(seen.repository.id)
         await self._store.write(lambda work: rows.remove(work, seen.repository.id))
         await self._git.remove(seen.repository.id)
         return Answer(status=204)
@@ -185,7 +186,7 @@ class Repositories:
 
         seen = await self._store.write(job)
         number = seen.repository.id
-        await self._git.ensure(number, branch)
+        await self._git.ensure(seen)
         if ask.flag("auto_init"):
             await self._git.begin(number, branch, name, authorship(ask.who))
         return Answer(await self._shown(ask, seen), 201)
@@ -195,7 +196,7 @@ class Repositories:
         return Answer([await self._shown(ask, seen) for seen in cut], headers=headers)
 
     async def _shown(self, ask: Ask, seen: Seen) -> dict[str, Any]:
-        await self._git.ensure(seen.repository.id, seen.repository.default_branch)
+        await self._git.ensure(seen)
         latest = await self._git.latest(seen.repository.id)
         return shapes.repository(seen, ask.url, latest=latest)
 

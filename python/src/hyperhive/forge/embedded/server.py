@@ -7,10 +7,12 @@ or name and token (or password) as git sends them. What is not offered answers 5
 import base64
 import binascii
 import contextlib
+import hmac
 import json
 import logging
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,23 +29,37 @@ from hyperhive.domain.errors import (
 )
 from hyperhive.domain.forge import Scope
 from hyperhive.forge.embedded import shapes
-from hyperhive.forge.embedded.accounts import Accounts, add_token, log_in
-from hyperhive.forge.embedded.git import Git
+from hyperhive.forge.embedded.accounts import Accounts, add_token, log_in, new_secret
+from hyperhive.forge.embedded.git import ORPHANS, Git
 from hyperhive.forge.embedded.git_http import GitHttp
 from hyperhive.forge.embedded.hooks import TRIES, Hooks
 from hyperhive.forge.embedded.pulls import Pulls
 from hyperhive.forge.embedded.repositories import Repositories
 from hyperhive.forge.embedded.requests import BODY_MAX, Answer, Ask, body_of, parts_of, query_of
-from hyperhive.store import Row, Store, Writing, forge_accounts, forge_repositories
+from hyperhive.store import Row, Store, Writing, alerts, forge_accounts, forge_repositories
 
 API: Final = "/api/v1"
 DIRECTORY: Final = "forge"
+ORPHANS_ALERT: Final = "forge-orphans"
 _GIT: Final = re.compile(
     r"/([^/]+)/([^/]+?)(?:\.git)?/(info/refs|git-upload-pack|git-receive-pack)"
 )
 _log = logging.getLogger(__name__)
 
 Route = tuple[str, str, str, Callable[..., Awaitable[Answer]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """An administrator's token that the hive itself has, and whose it is."""
+
+    name: str
+    email: str
+    secret: str = field(repr=False)
+
+    def is_by(self, secret: str) -> bool:
+        """Say whether this is the token."""
+        return hmac.compare_digest(self.secret.encode(), secret.encode(errors="surrogateescape"))
 
 
 class EmbeddedForge:
@@ -53,6 +69,7 @@ class EmbeddedForge:
         self, store: Store, directory: Path | None = None, *, tries: tuple[float, ...] = TRIES
     ) -> None:
         self._store = store
+        self._granted: Granted | None = None
         self._git = Git(directory or store.directory / DIRECTORY)
         self._hooks = Hooks(store, tries)
         self._accounts = Accounts(store)
@@ -73,13 +90,37 @@ class EmbeddedForge:
         """Say where it is served, and clear away what a crash may have left half made."""
         self._pulls.url = url.rstrip("/")
         present = await self._store.read(forge_repositories.numbers)
-        await self._git.sweep(present)
+        await self._tell_of(await self._git.sweep(present))
         await self._pulls.settle()
 
-    async def grant_admin(self, name: str, email: str) -> str:
-        """Give a new token of an administrator of that name, made if need be; the old is void."""
+    async def _tell_of(self, orphans: list[str]) -> None:
+        def job(work: Writing) -> None:
+            if not orphans:
+                alerts.clear_alert(work, ORPHANS_ALERT)
+                return
+            named = ", ".join(orphans[:5]) + (", …" if len(orphans) > 5 else "")
+            alerts.raise_alert(
+                work,
+                ORPHANS_ALERT,
+                f"The database knows nothing of {len(orphans)} of the forge's repositories: it is "
+                f"older than they are. They are kept in {self._git.root / ORPHANS}: {named}. "
+                "Take from them what is missed, then remove them; the next start looks again.",
+            )
 
-        def job(work: Writing) -> str:
+        await self._store.write(job)
+
+    async def grant_admin(self, name: str, email: str) -> str:
+        """Give a new token of an administrator of that name, made if need be; the old is void.
+
+        It holds as long as the forge is served, whatever database is restored meanwhile.
+        """
+        self._granted = Granted(name, email, new_secret())
+        await self._grant(self._granted)
+        return self._granted.secret
+
+    async def _grant(self, granted: Granted) -> None:
+        def job(work: Writing) -> None:
+            name, email = granted.name, granted.email
             row = forge_accounts.find(work, name)
             if row is not None and row.is_org:
                 raise ConflictError(f"{name} is an organisation of the forge.")
@@ -90,9 +131,9 @@ class EmbeddedForge:
                 number = row.id
                 forge_accounts.change(work, number, values)
                 forge_accounts.remove_token(work, number, "admin")
-            return add_token(work, number, "admin", [Scope.ALL.value])[1]
+            add_token(work, number, "admin", [Scope.ALL.value], granted.secret)
 
-        return await self._store.write(job)
+        await self._store.write(job)
 
     async def close(self) -> None:
         """Deliver no more webhooks."""
@@ -167,6 +208,9 @@ class EmbeddedForge:
         found = None
         if secret:
             found = await self._store.read(lambda read: log_in(read, name, secret))
+            if found is None and self._granted is not None and self._granted.is_by(secret):
+                await self._grant(self._granted)  # the database is one from before the token
+                found = await self._store.read(lambda read: log_in(read, name, secret))
         if found is None:
             raise UnauthorizedError("The forge does not know these credentials.", "Use a token.")
         return found
