@@ -173,7 +173,7 @@ async def an_embedded_forge(
     """Serve an embedded forge on a free port."""
     store = await Store.open(home / "state", Bus())
     forge, listeners = EmbeddedForge(store, tries=tries), Listeners(home / "run")
-    address, port = await listeners.open_tcp("127.0.0.1", 0, forge)
+    address, port = await listeners.open_tcp("127.0.0.1", 0, forge, patient=True)
     url = f"http://{address}:{port}"
     await forge.begin(url)
     secret = await forge.grant_admin("hive", "hive@example.org")

@@ -1,10 +1,12 @@
 """The embedded forge under pressure and in bad company."""
 
 import asyncio
+import base64
 import itertools
 import json
 import os
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,7 +15,8 @@ import pytest
 
 from hyperhive.domain.errors import HiveError
 from hyperhive.domain.forge import NewPull, PullState, RepositoryShape
-from tests.contract.forges import Bench, an_embedded_forge
+from hyperhive.forge.embedded import git_http
+from tests.contract.forges import Bench, Git, an_embedded_forge
 from tests.promises import promise
 
 pytestmark = pytest.mark.anyio
@@ -106,6 +109,56 @@ async def test_a_push_that_breaks_off_leaves_the_repository_as_it_was(bench: Ben
         assert await alice.git("ls-remote", "origin", cwd=work) == before
     await alice.git("push", "-q", "origin", "main", cwd=work)
     assert ((await alice.git.clone(url, "again")) / "big").stat().st_size == 20 << 20
+
+
+def begun_clone(git: Git, url: str, commit: str) -> bytes:
+    """Write the request by which git fetches a commit, to be read or not."""
+    there = urlsplit(url)
+    words = [f"want {commit} no-progress\n", "", "done\n"]
+    body = "".join(f"{len(word) + 4:04x}{word}" if word else "0000" for word in words)
+    known = base64.b64encode(f"{git.user}:{git.token}".encode()).decode()
+    return (
+        f"POST {there.path}/git-upload-pack HTTP/1.1\r\nhost: x\r\nauthorization: Basic {known}\r\n"
+        "content-type: application/x-git-upload-pack-request\r\n"
+        f"content-length: {len(body)}\r\n\r\n{body}"
+    ).encode()
+
+
+async def cut_off(writer: asyncio.StreamWriter) -> None:
+    """End a connection without a word."""
+    writer.transport.abort()
+    with suppress(ConnectionError):
+        await writer.wait_closed()
+
+
+async def test_who_fetches_and_does_not_read_keeps_only_their_own_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(git_http, "TRANSFERS_MAX", 2)
+    monkeypatch.setattr(git_http, "TRANSFERS_EACH", 1)
+    async with an_embedded_forge(tmp_path) as bench, AsyncExitStack() as opened:
+        alice, bob = await bench.person("alice"), await bench.person("bob")
+        hers, his = await bench.org(alice, name="hers"), await bench.org(bob, name="his")
+        url, other = await bench.repository(hers), await bench.repository(his)
+        work = await alice.git.clone(url)
+        (work / "big").write_bytes(os.urandom(12 << 20))
+        await alice.git("add", "big", cwd=work)
+        await alice.git("commit", "-q", "-m", "big", cwd=work)
+        await alice.git("push", "-q", "origin", "main", cwd=work)
+        commit = (await alice.git("rev-parse", "HEAD", cwd=work)).strip()
+        there, begun = urlsplit(url), []
+        for _ in range(3):
+            reader, writer = await asyncio.open_connection(there.hostname, there.port, limit=1024)
+            opened.push_async_callback(cut_off, writer)
+            writer.write(begun_clone(alice.git, url, commit))
+            begun.append(asyncio.create_task(reader.readline()))
+        done, _ = await asyncio.wait(begun, timeout=60, return_when=asyncio.FIRST_COMPLETED)
+        assert [b"200" in await each for each in done] == [True]
+
+        assert await bob.client.repository(his, "app") is not None
+        assert (await bob.git.clone(other) / "README.md").exists()
+        for task in begun:
+            task.cancel()
 
 
 async def test_many_clones_at_once_all_arrive(bench: Bench) -> None:

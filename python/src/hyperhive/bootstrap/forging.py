@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -177,15 +178,16 @@ class Forging:
 
     async def _serve(self, hive: Hive, app: object) -> tuple[str, int]:
         """Listen where the declaration says, or at the port of the last time, or at a free one."""
+        listen = partial(self.listeners.open_tcp, patient=True)
         if hive.forge.url is not None:
             parts = urlsplit(hive.forge.url)
-            return await self.listeners.open_tcp(parts.hostname or LOOPBACK, parts.port or 80, app)
+            return await listen(parts.hostname or LOOPBACK, parts.port or 80, app)
         remembered = hive.state_dir / "forge-accounts" / "port"
         try:
             text = await asyncio.to_thread(remembered.read_text, encoding="ascii")
-            return await self.listeners.open_tcp(LOOPBACK, int(text), app)
+            return await listen(LOOPBACK, int(text), app)
         except (OSError, ValueError, OverflowError):
-            address, port = await self.listeners.open_tcp(LOOPBACK, 0, app)
+            address, port = await listen(LOOPBACK, 0, app)
         # Clones of agents name the port: the next server takes it again.
         await asyncio.to_thread(write_secret, remembered, str(port))
         return address, port

@@ -17,7 +17,8 @@ CONNECTIONS_MAX: Final = 256
 """On one socket. A harness and the bridges of a turn need about ten, a page two."""
 
 REQUEST_SECONDS: Final = 30.0
-"""From a request's first byte, or the connection, until the request is there whole."""
+"""From a request's first byte, or the connection, until the request is there whole; where bodies
+may be long (`PatientConnection`), until its head is, and then from one sign of life to the next."""
 
 
 class BoundedConnection(H11Protocol):
@@ -85,3 +86,45 @@ class BoundedConnection(H11Protocol):
             + body
         )
         self.transport.close()
+
+
+class PatientConnection(BoundedConnection):
+    """Carries bodies of any length, such as git's: not the whole is timed but silence, both ways.
+
+    Who sends nothing of a body for `REQUEST_SECONDS`, or takes nothing of an answer, is cut off. A
+    request's head must be there whole within that time, as everywhere.
+    """
+
+    _unread: asyncio.TimerHandle | None = None
+
+    def data_received(self, data: bytes) -> None:
+        """Take what has come, and wait as long again for more of a body."""
+        if self.conn.their_state is h11.SEND_BODY:
+            self._stop_watching()
+        super().data_received(data)
+
+    def pause_writing(self) -> None:
+        """Note that the client does not read what waits for it."""
+        super().pause_writing()
+        self._unread = self.loop.call_later(REQUEST_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Note that it has read most of it."""
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+        super().resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        if self._unread is not None:
+            self._unread.cancel()
+        super().connection_lost(exc)
+
+    def _is_late(self) -> None:
+        if self.flow.read_paused:
+            # Nothing comes because we read nothing: that is not the client's silence.
+            self._late = None
+            self._watch_arrival()
+        else:
+            super()._is_late()

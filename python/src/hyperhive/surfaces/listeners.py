@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import uvicorn
 
-from hyperhive.surfaces.connections import BoundedConnection
+from hyperhive.surfaces.connections import BoundedConnection, PatientConnection
 from hyperhive.surfaces.identity import AgentListener
 
 AGENT_SOCKET: Final = "agent.sock"
@@ -66,8 +66,13 @@ class Listeners:
         await self.open_unix(path, AgentListener(app, agent), mode=AGENT_SOCKET_MODE)
         return path
 
-    async def open_tcp(self, address: str, port: int, app: Any) -> tuple[str, int]:
-        """Serve ``app`` on a TCP port (0: a free one) and return where it is."""
+    async def open_tcp(
+        self, address: str, port: int, app: Any, *, patient: bool = False
+    ) -> tuple[str, int]:
+        """Serve ``app`` on a TCP port (0: a free one) and return where it is.
+
+        A ``patient`` one takes and gives bodies that last, as long as they go on.
+        """
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         # Only of what is named TCP does asyncio send small answers at once (TCP_NODELAY).
         listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -78,14 +83,21 @@ class Listeners:
             listening.close()
             raise
         where = listening.getsockname()[:2]
-        await self._serve(f"{where[0]}:{where[1]}", app, listening)
+        connection = PatientConnection if patient else BoundedConnection
+        await self._serve(f"{where[0]}:{where[1]}", app, listening, connection)
         return str(where[0]), int(where[1])
 
-    async def _serve(self, key: Path | str, app: Any, listening: socket.socket) -> None:
+    async def _serve(
+        self,
+        key: Path | str,
+        app: Any,
+        listening: socket.socket,
+        connection: type[BoundedConnection] = BoundedConnection,
+    ) -> None:
         listening.setblocking(False)
         config = uvicorn.Config(
             app,
-            http=BoundedConnection,
+            http=connection,
             ws="none",
             lifespan="off",
             log_config=None,

@@ -31,7 +31,7 @@ _DELETED: Final = "hive-deleted"
 PUSH_BYTES_MAX: Final = 1 << 30
 DIFF_BYTES_MAX: Final = 4 << 20
 AT_ONCE: Final = 16
-"""How many git programs run at the same time; the next ones wait."""
+"""How many git programs run for the API at the same time; the next ones wait."""
 SECONDS_MAX: Final = 60.0
 """How long a program may take that nobody's network slows down."""
 
@@ -129,7 +129,7 @@ class Git:
 
     def __init__(self, directory: Path) -> None:
         self.root = directory
-        self.places = asyncio.Semaphore(AT_ONCE)
+        self._places = asyncio.Semaphore(AT_ONCE)
         self._making = asyncio.Lock()
         self._mergings: dict[tuple[int, str, str], Merging] = {}
 
@@ -328,7 +328,7 @@ class Git:
         given: str | None = None,
         extra: Mapping[str, str] | None = None,
     ) -> tuple[str, int]:
-        async with self.places:
+        async with self._places:
             return await self._said(self.path(repository), *arguments, given=given, extra=extra)
 
     async def _run(self, place: Path, *arguments: str) -> None:

@@ -15,11 +15,16 @@ from hyperhive.forge.embedded import permissions
 from hyperhive.forge.embedded.git import PUSH_BYTES_MAX, Git, branch_fault, ended
 from hyperhive.forge.embedded.permissions import READ, WRITE, Seen
 from hyperhive.forge.embedded.pulls import Pulls
+from hyperhive.forge.embedded.shares import Shares
 from hyperhive.store import Row, Store, forge_repositories
 
 COMMANDS_BYTES_MAX: Final = 1 << 20
 CHUNK: Final = 64 * 1024
 ZERO: Final = "0" * 40
+TRANSFERS_MAX: Final = 16
+"""How many clones, fetches and pushes go on at the same time; the next ones wait."""
+TRANSFERS_EACH: Final = 4
+"""How many of them an account has."""
 SERVICES: Final = ("git-upload-pack", "git-receive-pack")
 
 
@@ -39,6 +44,7 @@ class GitHttp:
         self._store = store
         self._git = git
         self._pulls = pulls
+        self._transfers = Shares(TRANSFERS_EACH, TRANSFERS_MAX)
 
     async def answer(
         self, scope: Any, receive: Any, send: Any, account: Row, parts: tuple[str, str, str]
@@ -119,7 +125,7 @@ class GitHttp:
         if b"content-length" in headers:
             variables["CONTENT_LENGTH"] = headers[b"content-length"].decode("latin-1")
         settings = {"receive.denyNonFastForwards": "true"} if strict else {}
-        async with self._git.places:
+        async with self._transfers.place(account.id):
             process = await self._git.backend(variables, settings)
             with ended(process):
                 assert process.stdin is not None

@@ -36,10 +36,13 @@ from hyperhive.forge.embedded.hooks import TRIES, Hooks
 from hyperhive.forge.embedded.pulls import Pulls
 from hyperhive.forge.embedded.repositories import Repositories
 from hyperhive.forge.embedded.requests import BODY_MAX, Answer, Ask, body_of, parts_of, query_of
+from hyperhive.forge.embedded.shares import Shares
 from hyperhive.store import Row, Store, Writing, alerts, forge_accounts, forge_repositories
 
 API: Final = "/api/v1"
 DIRECTORY: Final = "forge"
+CALLS_EACH: Final = 8
+"""How many calls of one account are worked on at the same time: half of the git programs."""
 ORPHANS_ALERT: Final = "forge-orphans"
 _GIT: Final = re.compile(
     r"/([^/]+)/([^/]+?)(?:\.git)?/(info/refs|git-upload-pack|git-receive-pack)"
@@ -70,6 +73,7 @@ class EmbeddedForge:
     ) -> None:
         self._store = store
         self._granted: Granted | None = None
+        self._calls = Shares(CALLS_EACH)
         self._git = Git(directory or store.directory / DIRECTORY)
         self._hooks = Hooks(store, tries)
         self._accounts = Accounts(store)
@@ -199,7 +203,9 @@ class EmbeddedForge:
             ask = Ask(method, raw, self._pulls.url, account, scopes, by_password)
             ask.query = query_of(scope["query_string"])
             ask.given = body_of(await _whole(receive))
-            await _write(send, await act(ask, *plain))
+            async with self._calls.place(account.id):
+                answer = await act(ask, *plain)
+            await _write(send, answer)
             return
         raise NotOfferedError(f"{method} {path[:200]} is not offered.", "See docs/forge.md.")
 
