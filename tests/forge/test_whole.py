@@ -19,6 +19,7 @@ import pytest
 
 from hyperhive import bootstrap, config
 from hyperhive.bootstrap import Running
+from hyperhive.bus import LIFECYCLE
 from hyperhive.domain.actors import THE_OPERATOR
 from hyperhive.domain.forge import Org
 from hyperhive.domain.forge_plan import CONFIGS_ORG
@@ -29,6 +30,7 @@ from hyperhive.git.repositories import GitRepositories
 from hyperhive.store import spawned
 from tests.builders import a_hive, a_store
 from tests.contract.forges import Git, an_embedded_forge, real_one
+from tests.pace import on_this_machine
 from tests.surfaces.hives import until
 
 pytestmark = pytest.mark.anyio
@@ -137,8 +139,16 @@ async def a_village(directory: Path, run_dir: Path, **settings: Any) -> AsyncIte
         yield Village(run, directory)
 
 
+@pytest.fixture
+def told_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the docs from being looked at by the clock: what follows a push was told of it."""
+    monkeypatch.setattr("hyperhive.forge.docs.POLL_SECONDS", 3600.0)
+
+
 @pytest.fixture(params=["embedded", "forgejo"])
-async def village(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Village]:
+async def village(
+    request: pytest.FixtureRequest, tmp_path: Path, told_alone: None
+) -> AsyncIterator[Village]:
     forge = {}
     if request.param == "forgejo":
         url, token = await real_one()
@@ -185,8 +195,28 @@ async def test_every_agent_reads_the_docs_and_only_the_manager_pushes(village: V
             assert status != 0, said
     await village.must("queen", "clone", "-q", "hive:org-shared/docs")
     assert (await village.push("queen", "docs", "main", **{"page.md": "for all"}))[0] == 0
-    await until(page.exists)
+    async with asyncio.timeout(on_this_machine(5.0)):
+        await until(page.exists)
     assert page.read_text() == "for all"
+
+
+async def test_other_docs_that_are_declared_follow_their_pushes_at_once(
+    tmp_path: Path, told_alone: None
+) -> None:
+    async with a_village(tmp_path / "state", tmp_path / "run") as village:
+        forge = {"kind": "embedded", "docs": {"repository": "manual"}}
+        hive = a_hive(tmp_path / "state", tmp_path / "run", hive={"forge": forge})
+        await village.run.agents.declare(hive)
+        await village.run.store.write(lambda work: work.wake(LIFECYCLE))
+
+        async def is_seeded() -> bool:
+            status, said = await village.git("queen", "ls-remote", "hive:org-shared/manual")
+            return status == 0 and said != ""
+
+        await until(is_seeded)
+        await village.must("queen", "clone", "-q", "hive:org-shared/manual")
+        assert (await village.push("queen", "manual", "main", **{"page.md": "for all"}))[0] == 0
+        await until((village.directory / "docs" / "page.md").exists)
 
 
 async def test_nobody_reaches_what_is_not_theirs(tmp_path: Path) -> None:

@@ -103,12 +103,11 @@ class Forging:
         shown = (hive.forge.url or url).rstrip("/")
         # Before any agent is told what to do: its prompt names the forge.
         self.desk.url = shown
-        docs = hive.forge.docs
         system_token = own / "token"
 
-        def docs_url() -> str:
+        def docs_name() -> str:
             named = self.agents.hive.forge.docs
-            return f"{url}/{named.org}/{named.repository}.git"
+            return f"{named.org}/{named.repository}"
 
         async def seed_docs(org: str, repository: str) -> None:
             me = (await forge.me()).name
@@ -120,14 +119,14 @@ class Forging:
             self.store,
             paths.docs,
             hive.state_dir / "docs.git",
-            docs_url,
+            lambda: f"{url}/{docs_name()}.git",
             lambda: _header(system_token),
         )
         watcher = Watcher(
             self.store,
             forge,
             self.pulls,
-            lambda: f"{docs.org}/{docs.repository}",
+            docs_name,
             checkout.wake,
             self.desk.note_repositories,
         )
