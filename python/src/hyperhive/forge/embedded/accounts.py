@@ -360,6 +360,4 @@ def _team_values(ask: Ask, values: dict[str, Any]) -> dict[str, Any]:
         values["may_create"] = ask.flag("can_create_org_repo")
     if "description" in ask.given:
         values["description"] = ask.text("description")
-    if ask.given.get("includes_all_repositories") is False:
-        raise InvalidError("A team here has all repositories of its organisation.")
     return values

@@ -257,6 +257,7 @@ class EmbeddedForge:
             ("POST", "/orgs/{}/teams", org, a.create_team),
             ("GET", "/orgs/{}/repos", org, r.of_org),
             ("POST", "/orgs/{}/repos", org, r.create_in),
+            ("POST", "/org/{}/repos", org, r.create_in),
             ("GET", "/orgs/{}/hooks", org, h.listed),
             ("POST", "/orgs/{}/hooks", org, h.create),
             ("PATCH", "/orgs/{}/hooks/{}", org, h.change),

@@ -18,7 +18,7 @@ def stamp(at: float | None) -> str | None:
 
 
 def user(row: Row) -> dict[str, Any]:
-    """Show a user."""
+    """Show a user, or the organisation that stands where one may: as the owner of a repository."""
     return {
         "id": row.id,
         "login": row.name,
@@ -89,7 +89,7 @@ def repository(seen: Seen, url: str, *, latest: float | None) -> dict[str, Any]:
     where = f"{url}/{owner.name}/{row.name}"
     return {
         "id": row.id,
-        "owner": (org if owner.is_org else user)(owner) | {"login": owner.name},
+        "owner": user(owner),
         "name": row.name,
         "full_name": seen.full_name,
         "description": row.description,
