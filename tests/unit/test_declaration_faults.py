@@ -494,6 +494,26 @@ def test_the_hives_own_accounts_are_nobody_elses(name: str) -> None:
     assert set(faults(data)) == {f"forge.orgs.{name}", "operator.forgeAccount"}
 
 
+@pytest.mark.parametrize("settings", [{}, {"permission": "write"}, {"permission": "admin"}])
+def test_a_team_that_could_push_to_the_docs_is_refused(settings: dict[str, Any]) -> None:
+    teams = {"writers": settings | {"members": ["manager", "alice"]}}
+    forge = {"kind": "embedded", "docs": {"org": "books"}, "orgs": {"books": {"teams": teams}}}
+    fault = only_fault(with_alice() | {"forge": forge})
+
+    assert fault.path == "forge.orgs.books.teams.writers.permission"
+    assert 'permission = "read"' in fault.remedy
+
+
+def test_a_team_that_reads_the_docs_or_is_of_those_who_push_is_fine() -> None:
+    teams = {
+        "readers": {"permission": "read", "members": ["alice"]},
+        "writers": {"members": ["manager", "operator", "queen"]},
+    }
+    forge = {"kind": "embedded", "orgs": {"org-shared": {"teams": teams}}}
+
+    parse(with_alice() | {"forge": forge}, BASE)
+
+
 def test_an_address_of_a_forge_holds_no_user() -> None:
     assert only_fault(with_forge(url="http://me:secret@forge")).path == "forge.url"
 

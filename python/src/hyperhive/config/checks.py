@@ -331,6 +331,7 @@ def _forge_names(data: _Raw, forge: _Raw, agents: Mapping[str, _Raw]) -> Iterato
             for index, member in _texts(_table(inner).get("members")):
                 if member not in agents and member not in {MANAGER, OPERATOR}:
                     yield _unknown_name((*place, index), member, agents)
+    yield from _docs_teams(docs_org, orgs, agents)
     if isinstance(docs_org, str) and docs_org not in orgs:
         yield from _account(("forge", "docs", "org"), docs_org, agents)
     account = _table(data.get("operator")).get("forgeAccount")
@@ -351,6 +352,23 @@ def _forge_names(data: _Raw, forge: _Raw, agents: Mapping[str, _Raw]) -> Iterato
                     f"There is no organisation {quoted(org)}.",
                     did_you_mean(org, dict.fromkeys(known), "organisations"),
                 )
+
+
+def _docs_teams(docs_org: object, orgs: _Raw, agents: Mapping[str, _Raw]) -> Iterator[Fault]:
+    """Find the teams by which others than the manager and the operator could push to the docs."""
+    if not isinstance(docs_org, str) or docs_org not in orgs:
+        return
+    managers = {name for name, agent in agents.items() if agent.get("role") == Role.MANAGER}
+    for team, raw in _table(_table(orgs[docs_org]).get("teams")).items():
+        inner = _table(raw)
+        members = {member for _, member in _texts(inner.get("members"))}
+        if inner.get("permission") != "read" and not members <= {*managers, MANAGER, OPERATOR}:
+            yield fault_at(
+                ("forge", "orgs", docs_org, "teams", team, "permission"),
+                inner.get("permission"),
+                "Only the manager and the operator push to the docs, and others would be in here.",
+                'Write permission = "read", or put the repository into another organisation.',
+            )
 
 
 def _account(place: tuple[str, ...], name: str, agents: Mapping[str, _Raw]) -> Iterator[Fault]:

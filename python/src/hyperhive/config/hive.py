@@ -122,7 +122,9 @@ class Team(Table):
     """Members of an organisation with the same rights."""
 
     permission: Permission = Field(
-        default=Permission.WRITE, description="What its members may do with the repositories."
+        default=Permission.WRITE,
+        description="What its members may do with the repositories. In the organisation of the "
+        "docs, whoever is not the manager or the operator reads: `read`.",
     )
     members: tuple[str, ...] = Field(
         default=(), description="Names of agents, `manager` or `operator`."
