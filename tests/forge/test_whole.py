@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 import subprocess
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -79,11 +80,19 @@ class Village:
         return said
 
     async def api(
-        self, agent: str, method: str, path: str, told: Any = None, *, token: str | None = None
+        self,
+        agent: str,
+        method: str,
+        path: str,
+        told: Any = None,
+        *,
+        token: str | None = None,
+        by: tuple[str, str] | None = None,
     ) -> tuple[int, Any]:
-        """Ask the forge's API as an agent does, by hand."""
+        """Ask the forge's API as an agent does, by hand; or ``by`` name and password."""
         body = None if told is None else json.dumps(told).encode()
-        headers = {"Authorization": f"token {token or self.token(agent)}"}
+        known = f"Basic {b64encode(':'.join(by).encode()).decode()}" if by else ""
+        headers = {"Authorization": known or f"token {token or self.token(agent)}"}
         request = Request(f"{self.url}/api/v1{path}", body, headers, method=method)
         request.add_header("Content-Type", "application/json")
 
@@ -222,20 +231,33 @@ async def test_other_docs_that_are_declared_follow_their_pushes_at_once(
 async def test_nobody_reaches_what_is_not_theirs(tmp_path: Path) -> None:
     orgs = {"closed": {"teams": {"core": {"members": ["alice"]}}}}
     async with a_village(tmp_path / "state", tmp_path / "run", forge={"orgs": orgs}) as village:
-        root = village.run.hive.run_dir
-        assert root == tmp_path / "run"
-        owner = "/repos/closed/plan"
+        given = await village.run.forge.new_password(THE_OPERATOR, via="test")
+        made = {"name": "plan", "private": True, "default_branch": "main"}
+        by = (given["account"], given["password"])
+        assert (await village.api("operator", "POST", "/orgs/closed/repos", made, by=by))[0] == 201
+        await village.must("alice", "clone", "-q", "hive:closed/plan")
+        for branch in ("main", "better"):
+            assert (await village.push("alice", "plan", branch, a=branch))[0] == 0
+        owner, pull = "/repos/closed/plan", {"title": "Better", "head": "better", "base": "main"}
+        theirs = (owner, f"{owner}/pulls", f"{owner}/pulls/1", f"{owner}/branches")
+        assert (await village.api("alice", "POST", f"{owner}/pulls", pull))[0] == 201
+        for path in theirs:
+            assert (await village.api("alice", "GET", path))[0] == 200, path
         for path in (
             "/admin/users",
             "/users/alice/tokens",
-            f"{owner}",
-            f"{owner}/pulls",
+            *theirs,
+            f"{owner}/pulls/1.diff",
+            f"{owner}/issues/1/comments",
             "/orgs/closed/teams",
             "/orgs/closed/hooks",
         ):
             status, said = await village.api("bob", "GET", path)
             assert status in {401, 403, 404}, (path, status, said)
         for path, told in (
+            (f"{owner}/pulls", pull),
+            (f"{owner}/pulls/1/merge", {"Do": "merge"}),
+            (f"{owner}/issues/1/comments", {"body": "hello"}),
             ("/orgs/closed/repos", {"name": "mine"}),
             ("/orgs/org-shared/repos", {"name": "mine"}),
             ("/admin/users", {"username": "evil", "email": "e@e.e", "password": "x" * 20}),
@@ -246,6 +268,11 @@ async def test_nobody_reaches_what_is_not_theirs(tmp_path: Path) -> None:
         for address in ("hive:closed/plan", "hive:../../etc", "hive:closed/plan/../../org-shared"):
             status, _ = await village.git("bob", "clone", "-q", address, "taken")
             assert status != 0
+        before = await village.must("alice", "ls-remote", "hive:closed/plan")
+        await village.must("bob", "init", "-q", "-b", "main", "own")
+        await village.must("bob", "remote", "add", "origin", "hive:closed/plan", place="own")
+        assert (await village.push("bob", "own", "evil", a="mine"))[0] != 0
+        assert await village.must("alice", "ls-remote", "hive:closed/plan") == before
 
 
 async def test_a_rotated_token_works_at_once_and_the_old_one_never_again(
