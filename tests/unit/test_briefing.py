@@ -2,8 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
 from hyperhive.services.briefing import system_prompt
 from tests.builders import a_hive
+
+FORGEJO = {"kind": "forgejo", "url": "http://forge", "tokenFile": "/token"}
 
 
 def prompt(tmp_path: Path, name: str, runtime: str) -> str:
@@ -33,3 +37,14 @@ def test_only_the_manager_is_told_where_the_others_keep_what(tmp_path: Path) -> 
     assert "`/agents/NAME/config`" in said
     assert "`/applied/NAME`" in said
     assert "/applied" not in prompt(tmp_path, "alice", "bubblewrap")
+
+
+@pytest.mark.parametrize(("forge", "is_named"), [({"kind": "embedded"}, False), (FORGEJO, True)])
+def test_tea_is_named_where_the_forge_has_what_it_asks_for(
+    tmp_path: Path, forge: dict[str, str], is_named: bool
+) -> None:
+    hive = a_hive(tmp_path / "state", tmp_path / "run", hive={"forge": forge})
+    told = system_prompt(hive, hive.agents["alice"], "http://forge")
+
+    assert ("`tea`" in told) is is_named
+    assert "API" in told

@@ -6,7 +6,7 @@ and nothing that changes from turn to turn, so that a model's cache keeps it.
 
 from typing import Any
 
-from hyperhive.config import Agent, Hive, RuntimeKind, StateAccess
+from hyperhive.config import Agent, ForgeKind, Hive, RuntimeKind, StateAccess
 from hyperhive.domain import confinement
 from hyperhive.domain.actors import Role
 from hyperhive.domain.errors import NotFoundError
@@ -27,8 +27,8 @@ deployed of it can be read in `{applied}`."""
 _FORGE = """\
 The hive has a git forge at {url}, and you are `{name}` there. git is set up: `git clone \
 hive:ORG/REPOSITORY`, `git push`; never write a token into an address. You may create \
-repositories in {orgs}. Use `tea`, or the API (the skill `forge` in $HYPERHIVE_DOCS/skills says \
-how), for repositories and pull requests; you are told of those that concern you."""
+repositories in {orgs}. Use {tools} (the skill `forge` in $HYPERHIVE_DOCS/skills says how) for \
+repositories and pull requests; you are told of those that concern you."""
 
 _WORKING = """\
 Work comes as messages. Each turn begins with one; call `recv` for those that wait behind it. \
@@ -96,7 +96,7 @@ def system_prompt(hive: Hive, agent: Agent, forge_url: str | None = None) -> str
         _ROLES[agent.role].format(manager=hive.manager_name),
         _WORKING,
         _places(hive, agent),
-        _of_forge(agent, forge_url) if forge_url is not None else "",
+        _of_forge(hive, agent, forge_url) if forge_url is not None else "",
         f"The other agents:\n{others}" if others else "",
         agent.system_prompt.strip(),
     ]
@@ -122,7 +122,9 @@ def _places(hive: Hive, agent: Agent) -> str:
     return f"{said} {_PLACES_OF_MANAGER.format(may=may, **more)}"
 
 
-def _of_forge(agent: Agent, url: str) -> str:
+def _of_forge(hive: Hive, agent: Agent, url: str) -> str:
     joined = ", ".join(f"`{org}`" for org in agent.forge.orgs or (COMMON_ORG,))
     orgs = joined if agent.forge.may_create_repositories else "no organisation"
-    return _FORGE.format(url=url, name=agent.name, orgs=orgs)
+    # The embedded forge has no more of the API than the hive needs, and `tea` asks for more.
+    tools = "its API" if hive.forge.kind is ForgeKind.EMBEDDED else "`tea` or its API"
+    return _FORGE.format(url=url, name=agent.name, orgs=orgs, tools=tools)
