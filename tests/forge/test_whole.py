@@ -26,9 +26,9 @@ from hyperhive.domain.forge import Org
 from hyperhive.domain.forge_plan import CONFIGS_ORG
 from hyperhive.domain.paths import HivePaths
 from hyperhive.forge.client import ForgeClient
-from hyperhive.forge.mirrors import LOOKS_BEFORE_ALL, Mirrors
+from hyperhive.forge.mirrors import ALERT, LOOKS_BEFORE_ALL, Mirrors
 from hyperhive.git.repositories import GitRepositories
-from hyperhive.store import spawned
+from hyperhive.store import alerts, spawned
 from tests.builders import a_hive, a_store
 from tests.contract.forges import Git, an_embedded_forge, real_one
 from tests.pace import on_this_machine
@@ -382,6 +382,39 @@ async def test_what_is_pushed_to_a_mirror_is_put_back(tmp_path: Path) -> None:
             await mirrors.look()
         refs = (await git("ls-remote", "origin", cwd=work)).split()
         assert refs == [first, "HEAD", first, "refs/heads/main"]
+
+
+async def test_what_cannot_be_mirrored_is_an_alert_until_it_can_and_holds_nothing_up(
+    tmp_path: Path,
+) -> None:
+    paths = HivePaths(tmp_path / "state", tmp_path / "run")
+    async with a_store(paths.state_dir) as store, an_embedded_forge(tmp_path / "forge") as bench:
+        shelf = GitRepositories(paths)
+        for name in ("carol", "dave"):
+            add = partial(
+                spawned.add, name=name, settings="{}", requester="queen", approval=1, revision="x"
+            )
+            await store.write(add)
+            seeds = {"agent.json": "{}"}
+            await shelf.seed(name, seeds, subject="Spawn", manager="queen")
+        await bench.admin.create_org(Org(CONFIGS_ORG))
+        head = paths.applied_of("carol") / "HEAD"
+        kept = head.read_text()
+        head.unlink()
+        secret = bench.secret
+        mirrors = Mirrors(store, paths, bench.admin, bench.admin.url, lambda: secret)
+
+        await mirrors.look()
+        said = await store.read(lambda asking: alerts.text_of(asking, ALERT))
+        assert said is not None
+        assert "carol: " in said
+        assert "dave" not in said
+        assert await bench.admin.repository(CONFIGS_ORG, "dave") is not None
+
+        head.write_text(kept)
+        await mirrors.look()
+        assert await store.read(lambda asking: alerts.text_of(asking, ALERT)) is None
+        assert await bench.admin.repository(CONFIGS_ORG, "carol") is not None
 
 
 async def test_another_forge_holds_from_the_next_start_on_and_the_hive_says_so(

@@ -130,7 +130,7 @@ class Forging:
             checkout.wake,
             self.desk.note_repositories,
         )
-        mirrors = Mirrors(self.store, paths, forge, url, token)
+        mirrors = Mirrors(self.store, paths, forge, url, token, self.desk.is_usable)
         hooked = await self._listen(own / "hook-secret", watcher)
         provisioner = Provisioner(
             self.store,

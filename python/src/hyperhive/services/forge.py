@@ -29,6 +29,10 @@ class ForgeDesk:
         """Gives the operator's account another password: name and password; set like the other."""
         self._repositories: tuple[Repository, ...] = ()
 
+    def is_usable(self) -> bool:
+        """Say whether it was reached when last looked at, and what it could do was done."""
+        return self.state in ("ready", "incomplete")
+
     def standing(self) -> dict[str, Any] | None:
         """Say which forge there is and how it stands."""
         if self.kind is None:
