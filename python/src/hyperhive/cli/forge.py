@@ -54,8 +54,7 @@ def repositories(settings: Settings) -> None:
 def password(settings: Settings) -> None:
     """Give your own account on the forge another password, and show it once.
 
-    The one before it is void. It logs you in to the forge's pages, if it has any, and git asks
-    for it.
+    The one before it is void. It logs you in to the forge's pages, and git asks for it.
     """
     with settings.client() as hive:
         made = hive.forge_password()

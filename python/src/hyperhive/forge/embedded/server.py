@@ -1,7 +1,7 @@
 """The embedded forge as one ASGI application: git for git, Gitea's API for the rest.
 
 Everybody says who they are, with every request: a token as ``Authorization: token …`` or bearer,
-or name and token (or password) as git sends them. What is not offered answers 501.
+or name and token (or password) as git and browsers send them. What is not offered answers 501.
 """
 
 import base64
@@ -33,6 +33,7 @@ from hyperhive.forge.embedded.accounts import Accounts, add_token, log_in, new_s
 from hyperhive.forge.embedded.git import ORPHANS, Git
 from hyperhive.forge.embedded.git_http import GitHttp
 from hyperhive.forge.embedded.hooks import TRIES, Hooks
+from hyperhive.forge.embedded.pages import Pages
 from hyperhive.forge.embedded.pulls import Pulls
 from hyperhive.forge.embedded.repositories import Repositories
 from hyperhive.forge.embedded.requests import BODY_MAX, Answer, Ask, body_of, parts_of, query_of
@@ -47,6 +48,7 @@ ORPHANS_ALERT: Final = "forge-orphans"
 _GIT: Final = re.compile(
     r"/([^/]+)/([^/]+?)(?:\.git)?/(info/refs|git-upload-pack|git-receive-pack)"
 )
+_PAGE: Final = re.compile(r"/([^/]+)/([^/]+?)(?:/pulls/(\d+)(\.diff)?)?/?")
 _log = logging.getLogger(__name__)
 
 Route = tuple[str, str, str, Callable[..., Awaitable[Answer]]]
@@ -79,6 +81,7 @@ class EmbeddedForge:
         self._accounts = Accounts(store)
         self._repositories = Repositories(store, self._git)
         self._pulls = Pulls(store, self._git, self._repositories, self._hooks)
+        self._pages = Pages(store, self._git, self._repositories)
         self._http = GitHttp(store, self._git, self._pulls)
         self._routes = [
             (method, re.compile(re.sub(r"\{\}", "([^/]+)", path)), scope, act)
@@ -168,6 +171,10 @@ class EmbeddedForge:
             await self._refuse(sending, HiveError("The forge failed; its log says why."))
 
     async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["method"] != "GET" and b"origin" in dict(scope["headers"]):
+            # A browser keeps the password that its user gave for the pages, and sends it along
+            # with whatever another site has it send.
+            raise ForbiddenError("Browsers only read here.", "Use git, or curl.")
         raw = scope.get("raw_path", scope["path"].encode()).decode("latin-1").split("?")[0]
         if found := _GIT.fullmatch(raw):
             parts = parts_of("/".join(found.groups()[:2]))
@@ -180,11 +187,32 @@ class EmbeddedForge:
             await self._http.answer(scope, receive, send, account, what)
             return
         if not raw.startswith(f"{API}/"):
-            raise NotFoundError("page", raw[:200])
+            await self._page(scope, send, raw)
+            return
         if raw == f"{API}/version":
             await _write(send, Answer({"version": f"hyperhive-{hyperhive.__version__}"}))
             return
         await self._api(scope, receive, send, raw)
+
+    async def _page(self, scope: Any, send: Any, raw: str) -> None:
+        found = _PAGE.fullmatch(raw)
+        if found is None or scope["method"] != "GET":
+            raise NotFoundError("page", raw[:200])
+        account, scopes, by_password = await self._log_in(scope)
+        _require_scope(scopes, "repository", write=False)
+        ask = Ask("GET", raw, self._pulls.url, account, scopes, by_password)
+        parts = parts_of("/".join(found.groups()[:2]))
+        if parts is None or len(parts) != 2:
+            raise NotFoundError("page", raw[:200])
+        (owner, name), number, is_diff = parts, found.group(3), found.group(4)
+        async with self._calls.place(account.id):
+            if number is None:
+                answer = await self._pages.repository(ask, owner, name)
+            elif is_diff:
+                answer = await self._pulls.show(ask, owner, name, number + is_diff)
+            else:
+                answer = await self._pages.pull(ask, owner, name, number)
+        await _write(send, answer)
 
     async def _api(self, scope: Any, receive: Any, send: Any, raw: str) -> None:
         account, scopes, by_password = await self._log_in(scope)
