@@ -1,18 +1,22 @@
 """The checkout of the docs: real git, a repository on the disk, pushes of every kind."""
 
+import asyncio
 import os
 import shutil
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from hyperhive.bootstrap import forging
 from hyperhive.forge import docs, git, seeding
 from hyperhive.forge.docs import ALERT, DocsCheckout
 from hyperhive.store import Store, alerts
 from tests.builders import a_store
 from tests.promises import promise
+from tests.surfaces.hives import until
 
 pytestmark = pytest.mark.anyio
 
@@ -238,3 +242,54 @@ async def test_a_declared_directory_is_seeded_instead(hub: Hub, tmp_path: Path) 
     await seeding.seed(source, str(hub.bare), "X-Nobody: 1")
     await hub.checkout.look()
     assert hub.shown() == {"page.md": "ours"}
+
+
+async def test_docs_that_are_as_they_were_cost_one_question(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.push(a="1")
+    await hub.checkout.look()
+    asked, run = [], git.git
+
+    async def counted(*arguments: str, **more: Any) -> bytes:
+        asked.append(arguments[0])
+        return await run(*arguments, **more)
+
+    monkeypatch.setattr(docs, "git", counted)
+    assert await hub.checkout.look()
+    assert asked == ["ls-remote"]
+    hub.push(a="2")
+    assert await hub.checkout.look()
+    assert hub.shown() == {"a": "2"}
+
+
+async def test_a_forge_that_cannot_tell_is_asked_more_often(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(docs, "POLL_SECONDS", 3600.0)
+    monkeypatch.setattr(docs, "UNTOLD_POLL_SECONDS", 0.05)
+    hub.push(a="1")
+    checkout = DocsCheckout(
+        hub.store,
+        hub.docs,
+        hub.docs.with_name("docs.git"),
+        lambda: str(hub.bare),
+        lambda: "X-Nobody: 1",
+        is_told=False,
+    )
+    running = asyncio.create_task(checkout.run())
+    try:
+        await until((hub.docs / "a").exists)
+        hub.push(b="1")
+        await until((hub.docs / "b").exists)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+@pytest.mark.parametrize(
+    ("url", "is_here"),
+    [("http://127.0.0.1:3000", True), ("http://192.0.2.1", False)],
+)
+def test_a_forge_is_here_if_its_address_is(url: str, is_here: bool) -> None:
+    assert forging._is_here(url) is is_here

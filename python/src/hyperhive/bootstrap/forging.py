@@ -6,6 +6,7 @@ All of it runs beside the hive and none of it holds the hive up.
 
 import asyncio
 import secrets
+import socket
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -121,6 +122,7 @@ class Forging:
             hive.state_dir / "docs.git",
             lambda: f"{url}/{docs_name()}.git",
             lambda: _header(system_token),
+            is_told=await asyncio.to_thread(_is_here, url),
         )
         watcher = Watcher(
             self.store,
@@ -210,6 +212,19 @@ class Forging:
         if agent is None or agent.runtime is RuntimeKind.PROCESS:
             return HivePaths(self.agents.hive.state_dir, self.agents.hive.run_dir).run(name)
         return confinement.RUN
+
+
+def _is_here(url: str) -> bool:
+    """Say whether an address is this machine's: only from here a forge reaches `EAR`."""
+    try:
+        family, kind, _, _, where = socket.getaddrinfo(
+            urlsplit(url).hostname, 0, type=socket.SOCK_DGRAM
+        )[0]
+        with socket.socket(family, kind) as trial:
+            trial.bind(where)
+    except (OSError, UnicodeError):
+        return False
+    return True
 
 
 def _read_token(path: Path) -> str:

@@ -34,6 +34,8 @@ FILES_MAX: Final = 10_000
 PATH_BYTES_MAX: Final = 1024
 POLL_SECONDS: Final = 30.0
 """How often the repository is looked at when nothing says that it changed."""
+UNTOLD_POLL_SECONDS: Final = 5.0
+"""How often, where the forge cannot say so: it is on another machine."""
 ALERT: Final = "docs"
 _REF: Final = "refs/hive/docs"
 _NOTE: Final = "checked-out"
@@ -59,12 +61,16 @@ class DocsCheckout:
         repository: Path,
         url: Callable[[], str],
         header: Callable[[], str | None],
+        *,
+        is_told: bool = True,
     ) -> None:
         self._store = store
         self._directory = directory
         self._repository = repository
         self._url = url
         self._header = header
+        self._is_told = is_told
+        self._shown: tuple[str, dict[str, str]] | None = None
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
@@ -80,7 +86,7 @@ class DocsCheckout:
             except Exception:  # noqa: BLE001 - the loop outlives every error
                 _log.exception("the docs could not be updated; it is tried again")
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(POLL_SECONDS):
+                async with asyncio.timeout(POLL_SECONDS if self._is_told else UNTOLD_POLL_SECONDS):
                     await self._woken.wait()
 
     async def look(self) -> bool:
@@ -99,6 +105,8 @@ class DocsCheckout:
         return True
 
     async def _update(self) -> dict[str, str]:
+        if self._shown is not None and self._shown[0] == await self._tip():
+            return self._shown[1]
         try:
             commit = await self._fetch()
             listed = await self._list(commit)
@@ -110,7 +118,18 @@ class DocsCheckout:
             contents = await self._read(listed.files)
             await asyncio.to_thread(self._write, commit, contents)
             _log.info("the docs are those of commit %s", commit)
+        self._shown = (commit, listed.left_out)
         return listed.left_out
+
+    async def _tip(self) -> str | None:
+        """Ask what commit the branch is at, and nothing more, if the last one is still here."""
+        noted = await asyncio.to_thread(self._noted)
+        if noted is None:
+            return None
+        where = (self._url(), f"refs/heads/{BRANCH}")
+        said = await git("ls-remote", *where, cwd=self._repository, header=self._header())
+        tip = said.decode().split("\t")[0]
+        return tip if tip == noted else None
 
     async def _fetch(self) -> str:
         where = self._repository
