@@ -84,7 +84,7 @@ in
       description = ''
         A Forgejo that runs already, where agents and server reach it. It serves this hive alone. It must be let tell the
         hive: `webhook.ALLOWED_HOST_LIST = 127.0.77.1/32` in its settings, if it runs on this host; elsewhere the hive looks
-        every minute.
+        at the docs every 5 s and at pull requests every minute.
       '';
     };
 

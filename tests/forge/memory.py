@@ -54,6 +54,7 @@ class World:
     pulls: dict[tuple[str, int], Pull] = field(default_factory=dict)
     comments: list[Comment] = field(default_factory=list)
     reviews: list[Review] = field(default_factory=list)
+    closer: str | None = None
     numbers: Any = field(default_factory=lambda: itertools.count(1))
     calls: list[str] = field(default_factory=list)
     fails: Callable[[str], Exception | None] = lambda _: None
@@ -223,6 +224,9 @@ class MemoryForge:
 
     async def comments(self, owner: str, name: str, number: int) -> list[Comment]:
         return list(self._called("comments").comments)
+
+    async def closed_by(self, pull: Pull) -> str | None:
+        return self._called("closed_by").closer
 
     async def reviews(self, owner: str, name: str, number: int) -> list[Review]:
         return list(self._called("reviews").reviews)

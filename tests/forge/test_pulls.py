@@ -157,6 +157,20 @@ async def test_a_poll_that_finds_one_gone_from_the_open_ones_tells_of_its_end(
     assert (await it.told())["alice"] == [f"{_what()} was closed without merging it."]
 
 
+async def test_who_closed_it_is_not_told_where_only_the_forge_knows_who_it_was(
+    it: Followed,
+) -> None:
+    it.show(a_pull())
+    await it.watcher.look()
+    it.show(a_pull(state=PullState.CLOSED, closed_at=2.0, updated_at=2.0))
+    it.forge.world.closer = "alice"
+    it.watcher.wake()
+    await it.watcher.look()
+    told = await it.told()
+    assert "alice" not in told
+    assert told["bob"][1:] == [f"alice closed {_what()} without merging it."]
+
+
 async def test_who_closed_it_is_not_told(it: Followed) -> None:
     it.show(a_pull())
     await it.watcher.look()

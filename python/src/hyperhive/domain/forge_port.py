@@ -227,6 +227,10 @@ class Pulls(Protocol):
         """Say something of the whole. `InvalidError` for a verdict on one's own."""
         ...
 
+    async def closed_by(self, pull: Pull) -> str | None:
+        """Say who closed it without merging; ``None`` where the forge does not keep that."""
+        ...
+
     async def comments(self, owner: str, name: str, number: int) -> list[Comment]:
         """Give the remarks, oldest first."""
         ...

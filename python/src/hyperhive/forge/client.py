@@ -11,6 +11,7 @@ import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any, Final, Self, TypeVar
 from urllib.parse import quote
 
@@ -23,6 +24,7 @@ from hyperhive.domain.errors import (
     ForgeUnavailableError,
     InvalidError,
     NotFoundError,
+    NotOfferedError,
 )
 from hyperhive.domain.forge import (
     Comment,
@@ -51,6 +53,8 @@ from hyperhive.forge.transport import Transport
 
 PAGE: Final = 50
 PAGES_MAX: Final = 1000
+CLOCKS_SECONDS: Final = 60.0
+"""What happened to a pull request is looked for from so long before: times are of whole seconds."""
 UNITS: Final = ("repo.code", "repo.pulls", "repo.issues")
 Value = TypeVar("Value")
 Secret = str | Callable[[], str]
@@ -452,6 +456,16 @@ class ForgeClient:
         if review is None:
             raise ForgeUnavailableError("The forge's answer is no review.")
         return review
+
+    async def closed_by(self, pull: Pull) -> str | None:
+        """Say who closed it."""
+        path = f"{_repo(pull.owner, pull.repository)}/issues/{pull.number}/timeline"
+        since = datetime.fromtimestamp((pull.closed_at or 0.0) - CLOCKS_SECONDS, UTC).isoformat()
+        try:
+            found = await self._api.every(path, reading.closer, since=since)
+        except NotOfferedError:
+            return None
+        return next(filter(None, reversed(found)), None)
 
     async def comments(self, owner: str, name: str, number: int) -> list[Comment]:
         """Give the remarks."""

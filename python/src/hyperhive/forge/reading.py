@@ -145,6 +145,11 @@ def comment(found: Json) -> Comment:
     return Comment(int(found["id"]), author, str(found["body"]), _at(found["created_at"]) or 0.0)
 
 
+def closer(found: Json) -> str | None:
+    """Read who closed something of what happened to it; ``None`` for all else."""
+    return _login(found.get("user")) if found.get("type") == "close" else None
+
+
 def hook(found: Json) -> Hook:
     """Read a webhook; whatever more a forge tells of pull requests goes without saying."""
     known = {event.value for event in HookEvent}

@@ -141,6 +141,8 @@ class Watcher:
         place = (pull.owner, pull.repository, pull.number)
         comments = await self._forge.comments(*place)
         reviews = await self._forge.reviews(*place)
-        # Who closed it is told by the webhook alone; an opening is its author's.
+        # An opening is its author's; who merged it is in the pull request.
         who = by if pull.state is not PullState.OPEN else None
+        if who is None and pull.state is PullState.CLOSED:
+            who = await self._forge.closed_by(pull)
         await self._pulls.note(pull, comments, reviews, by=who)
