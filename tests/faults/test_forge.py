@@ -16,6 +16,7 @@ import pytest
 from hyperhive.domain.errors import HiveError
 from hyperhive.domain.forge import NewPull, PullState, RepositoryShape
 from hyperhive.forge.embedded import git_http
+from hyperhive.forge.embedded.git import Git as GitPrograms
 from tests.contract.forges import Bench, Git, an_embedded_forge
 from tests.promises import promise
 
@@ -159,6 +160,30 @@ async def test_who_fetches_and_does_not_read_keeps_only_their_own_waiting(
         assert (await bob.git.clone(other) / "README.md").exists()
         for task in begun:
             task.cancel()
+
+
+async def test_who_has_gone_keeps_no_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(git_http, "TRANSFERS_EACH", 1)
+    real = GitPrograms.backend
+
+    async def endless(*_: object) -> asyncio.subprocess.Process:
+        monkeypatch.setattr(GitPrograms, "backend", real)
+        return await asyncio.create_subprocess_exec(
+            "sh", "-c", "echo Content-Type: text/plain; echo; exec sleep 1000",
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, start_new_session=True,
+        )  # fmt: skip
+
+    async with an_embedded_forge(tmp_path) as bench:
+        alice = await bench.person("alice")
+        url = await bench.repository(await bench.org(alice))
+        monkeypatch.setattr(GitPrograms, "backend", endless)
+        there = urlsplit(url)
+        reader, writer = await asyncio.open_connection(there.hostname, there.port)
+        writer.write(begun_clone(alice.git, url, "1" * 40))
+        assert b"200" in await reader.readline()
+        await cut_off(writer)
+
+        assert (await alice.git.clone(url) / "README.md").exists()
 
 
 async def test_many_clones_at_once_all_arrive(bench: Bench) -> None:

@@ -364,6 +364,11 @@ def ended(process: Process) -> Iterator[None]:
     try:
         yield
     finally:
-        if process.returncode is None:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, 9)
+        end(process)
+
+
+def end(process: Process) -> None:
+    """End a program, and what it has started, if it still runs."""
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, 9)

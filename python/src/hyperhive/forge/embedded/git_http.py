@@ -6,13 +6,14 @@ words, so that `git push` shows the reason beside each ref.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
 from hyperhive.domain.errors import InvalidError, NotFoundError
 from hyperhive.forge.embedded import permissions
-from hyperhive.forge.embedded.git import PUSH_BYTES_MAX, Git, branch_fault, ended
+from hyperhive.forge.embedded.git import PUSH_BYTES_MAX, Git, branch_fault, end, ended
 from hyperhive.forge.embedded.permissions import READ, WRITE, Seen
 from hyperhive.forge.embedded.pulls import Pulls
 from hyperhive.forge.embedded.shares import Shares
@@ -60,7 +61,7 @@ class GitHttp:
         await self._git.ensure(seen)
         body = _body(receive)
         if what != "git-receive-pack":
-            await self._pipe(scope, send, seen, account, what, body, strict=False)
+            await self._pipe(scope, send, seen, account, what, body, until=receive)
             return
         headers = dict(scope["headers"])
         if headers.get(b"content-encoding", b"identity") != b"identity":
@@ -108,8 +109,10 @@ class GitHttp:
         what: str,
         body: AsyncIterator[bytes],
         *,
-        strict: bool,
+        strict: bool = False,
+        until: Callable[[], Awaitable[Any]] | None = None,
     ) -> None:
+        """Let git answer; what only reads ends with its client, which ``until`` waits for."""
         headers = dict(scope["headers"])
         variables = {
             "PATH_INFO": f"/{seen.repository.id}.git/{what}",
@@ -128,9 +131,8 @@ class GitHttp:
         async with self._transfers.place(account.id):
             process = await self._git.backend(variables, settings)
             with ended(process):
-                assert process.stdin is not None
                 assert process.stdout is not None
-                feeding = asyncio.create_task(_feed(process.stdin, body))
+                feeding = asyncio.create_task(_feed(process, body, until))
                 try:
                     await _relay(process.stdout, send)
                     await process.wait()
@@ -201,7 +203,11 @@ async def _after(begun: bytes, body: AsyncIterator[bytes]) -> AsyncIterator[byte
         yield chunk
 
 
-async def _feed(into: asyncio.StreamWriter, body: AsyncIterator[bytes]) -> None:
+async def _feed(
+    process: Process, body: AsyncIterator[bytes], until: Callable[[], Awaitable[Any]] | None
+) -> None:
+    into = process.stdin
+    assert into is not None
     try:
         async for chunk in body:
             into.write(chunk)
@@ -211,6 +217,10 @@ async def _feed(into: asyncio.StreamWriter, body: AsyncIterator[bytes]) -> None:
         into.transport.abort()
         return
     into.close()
+    if until is not None:
+        while (await until())["type"] != "http.disconnect":
+            continue
+        end(process)
 
 
 async def _relay(out: asyncio.StreamReader, send: Any) -> None:
