@@ -244,58 +244,89 @@ async def test_a_change_too_long_to_be_read_is_refused(shelf: Shelf) -> None:
         await shelf.kept.diff("carol", shelf.seeded, pinned)
 
 
-async def test_a_deployment_moves_main_and_leaves_its_tag(shelf: Shelf) -> None:
-    pinned = await shelf.kept.pin("carol", commit(shelf.proposed, agent_json="{}"))
-
-    assert await shelf.kept.deploy("carol", pinned, 7, "hums") == pinned
-
-    assert await shelf.kept.main("carol") == pinned
-    assert (await shelf.kept.tags("carol"))[Tag.DEPLOYED.of(7)] == pinned
-    assert [each.commit for each in await shelf.kept.history("carol", 9)] == [pinned, shelf.seeded]
+async def deployments(shelf: Shelf) -> list[str]:
+    return [each.commit for each in await shelf.kept.history("carol", 9)]
 
 
-async def test_a_commit_beside_the_deployed_ones_gets_a_successor_so_that_history_only_grows(
-    shelf: Shelf,
-) -> None:
+async def test_a_deployment_is_a_commit_of_the_hives_own_that_main_moves_to(shelf: Shelf) -> None:
+    proposed = commit(shelf.proposed, "hums", agent_json="{}")
+    pinned = await shelf.kept.pin("carol", proposed)
+
+    made = await shelf.kept.deploy("carol", pinned, 7, "deploy it")
+
+    assert await shelf.kept.main("carol") == made
+    assert (await shelf.kept.tags("carol"))[Tag.DEPLOYED.of(7)] == made
+    assert await shelf.kept.tree("carol", made) == await shelf.kept.tree("carol", pinned)
+    said = proposals.git(shelf.applied, "log", "--max-count=1", "--format=%P %cn %s", made)
+    assert said == f"{shelf.seeded} {proposed} hyperhive deploy it"
+    assert await deployments(shelf) == [made, shelf.seeded]
+
+
+async def test_what_lies_between_two_deployments_is_none(shelf: Shelf) -> None:
+    between = commit(shelf.proposed, "never approved", agent_json='{"description": "evil"}')
+    last = await shelf.kept.pin("carol", commit(shelf.proposed, "good", agent_json="{}"))
+
+    made = await shelf.kept.deploy("carol", last, 1, "good")
+
+    assert await deployments(shelf) == [made, shelf.seeded]
+    with pytest.raises(ConflictError, match="never deployed"):
+        await shelf.kept.earlier("carol", between)
+
+
+async def test_a_commit_beside_the_deployed_ones_follows_them(shelf: Shelf) -> None:
     first = await shelf.kept.pin("carol", commit(shelf.proposed, "one", agent_json="{}"))
-    await shelf.kept.deploy("carol", first, 1, "one")
+    one = await shelf.kept.deploy("carol", first, 1, "one")
     proposals.git(shelf.proposed, "reset", "--quiet", "--hard", shelf.seeded)
     beside = await shelf.kept.pin("carol", commit(shelf.proposed, "two", agent_json="{ }"))
 
-    new = await shelf.kept.deploy("carol", beside, 2, "two")
+    two = await shelf.kept.deploy("carol", beside, 2, "two")
 
-    assert new != beside
-    assert await shelf.kept.read("carol", new, "agent.json") == "{ }"
-    history = [each.commit for each in await shelf.kept.history("carol", 9)]
-    assert history == [new, first, shelf.seeded]
+    assert await shelf.kept.read("carol", two, "agent.json") == "{ }"
+    assert await deployments(shelf) == [two, one, shelf.seeded]
 
 
 async def test_an_earlier_state_is_deployed_again_as_a_new_one(shelf: Shelf) -> None:
-    first = await shelf.kept.pin("carol", commit(shelf.proposed, "one", agent_json="{}"))
-    await shelf.kept.deploy("carol", first, 1, "one")
+    proposed = await shelf.kept.pin("carol", commit(shelf.proposed, "one", agent_json="{}"))
+    first = await shelf.kept.deploy("carol", proposed, 1, "one")
 
     found = await shelf.kept.earlier("carol", shelf.seeded[:8])
     again = await shelf.kept.deploy("carol", found, None, "back to the first")
 
     assert found == shelf.seeded
     assert await shelf.kept.read("carol", again, "agent.json") == FIRST["agent.json"]
-    history = [each.commit for each in await shelf.kept.history("carol", 9)]
-    assert history == [again, first, shelf.seeded]
-    assert await shelf.kept.earlier("carol", "deployed/1") == first
+    assert await deployments(shelf) == [again, first, shelf.seeded]
+    for revision in ("deployed/1", first, first[:9], proposed, proposed[:9].upper()):
+        assert await shelf.kept.earlier("carol", revision) == first
+    assert await shelf.kept.earlier("carol", shelf.seeded) == shelf.seeded
 
 
 async def test_what_was_only_proposed_is_no_earlier_state(shelf: Shelf) -> None:
     pinned = await shelf.kept.pin("carol", commit(shelf.proposed, agent_json="{}"))
-    with pytest.raises(ConflictError, match="never deployed"):
-        await shelf.kept.earlier("carol", pinned)
+    for revision in (pinned, "0" * 40):
+        with pytest.raises(ConflictError, match="never deployed"):
+            await shelf.kept.earlier("carol", revision)
+    with pytest.raises(InvalidError, match="no hash"):
+        await shelf.kept.earlier("carol", "deployed/99")
+
+
+async def test_an_earlier_state_with_more_than_plain_files_is_not_deployed_again(
+    shelf: Shelf,
+) -> None:
+    (shelf.proposed / "link").symlink_to("/etc/passwd")
+    linked = commit(shelf.proposed, agent_json="{}")
+    proposals.git(shelf.applied, "fetch", "--quiet", str(shelf.proposed), linked)
+    made = await shelf.kept.deploy("carol", linked, 1, "before links were looked for")
+    with pytest.raises(InvalidError, match=r"link.* is a symbolic link"):
+        await shelf.kept.earlier("carol", made)
 
 
 async def test_a_deployment_cut_short_between_tag_and_main_is_completed(shelf: Shelf) -> None:
     pinned = await shelf.kept.pin("carol", commit(shelf.proposed, agent_json="{}"))
-    await shelf.kept.tag("carol", Tag.DEPLOYED.of(3), pinned)
+    made = await shelf.kept.deploy("carol", pinned, 3, "hums")
+    proposals.git(shelf.applied, "update-ref", "refs/heads/main", shelf.seeded)
 
-    assert await shelf.kept.deployed("carol", 3) == pinned
-    assert await shelf.kept.main("carol") == pinned
+    assert await shelf.kept.deployed("carol", 3) == made
+    assert await shelf.kept.main("carol") == made
     assert await shelf.kept.deployed("carol", 4) is None
 
 

@@ -28,6 +28,7 @@ from hyperhive.services.snapshot import Snapshots
 from hyperhive.services.spawning import seed
 from hyperhive.store import alerts
 from hyperhive.store import approvals as approval_rows
+from tests import proposals
 from tests.builders import a_hive
 from tests.promises import promise
 from tests.spawning import QUEEN, Bench, a_bench
@@ -144,10 +145,13 @@ async def test_an_approved_commit_is_deployed_and_the_tags_tell_the_story(bench:
     assert '+{"description": "hums"}' in shown["payload"]["diff"]
     assert done["state"] == "done"
     assert bench.desk.agents.hive.agents["carol"].description == "hums"
-    assert await bench.kept.main("carol") == commit
-    story = {name for name, at in (await bench.kept.tags("carol")).items() if at == commit}
-    number = asked["id"]
-    assert story == {f"{tag}/{number}" for tag in ("proposal", "approved", "building", "deployed")}
+    made = await bench.kept.main("carol")
+    assert bench.desk.agents.revisions["carol"] == made
+    tags, number = await bench.kept.tags("carol"), asked["id"]
+    assert [tags[f"{tag}/{number}"] for tag in ("proposal", "approved", "building")] == [commit] * 3
+    assert tags[f"deployed/{number}"] == made
+    with pytest.raises(ConflictError, match="runs already"):
+        await bench.deploying.request(QUEEN, "carol", commit)
 
 
 async def test_a_wrong_agent_json_never_reaches_the_operator(bench: Bench) -> None:
@@ -231,13 +235,16 @@ async def test_a_change_cut_short_is_settled_by_its_tags_and_never_run_again(
     row = await bench.desk.store.read(lambda asking: approval_rows.find(asking, number))
     assert row is not None
     approved = approval_rows.approved(row)
+    before = made = await bench.kept.main("carol")
     if deployed:
-        await bench.kept.tag("carol", f"deployed/{number}", asked["commit"])
+        made = await bench.kept.deploy("carol", asked["commit"], number, "hums")
+        applied = HivePaths(bench.directory, bench.directory).applied_of("carol")
+        proposals.git(applied, "update-ref", "refs/heads/main", before)
 
     result = await bench.deploying.settle(approved)
 
     assert (result is not None) is deployed
-    assert (await bench.kept.main("carol") == asked["commit"]) is deployed
+    assert await bench.kept.main("carol") == bench.desk.agents.revisions["carol"] == made
     assert (f"failed/{number}" in await bench.kept.tags("carol")) is not deployed
     said = bench.desk.agents.hive.agents["carol"].description
     assert said == ("hums" if deployed else "sings")

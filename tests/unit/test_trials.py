@@ -10,6 +10,7 @@ import pytest
 
 from hyperhive.domain.actors import THE_OPERATOR
 from hyperhive.domain.agents import AgentState
+from hyperhive.domain.approvals import ApprovalState
 from hyperhive.domain.errors import ConflictError, InvalidError
 from hyperhive.domain.instances import Crash, Recorded
 from hyperhive.domain.trials import Verdict, verdict
@@ -193,6 +194,32 @@ async def test_what_was_on_trial_when_the_server_died_is_put_back(bench: Bench) 
     assert bench.desk.agents.hive.agents["carol"].description == "sings"
     assert await bench.deploying.settle(approval_rows.approved(row)) is None
     assert f"failed/{number}" in await bench.kept.tags("carol")
+
+
+@promise("N7")
+async def test_what_was_deployed_when_the_server_died_is_not_started_once_more(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deploy = bench.kept.deploy
+
+    async def deploy_and_die(*arguments: Any) -> str:
+        await deploy(*arguments)
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(bench.kept, "deploy", deploy_and_die)
+    async with Boxes(bench).running("carol"):
+        with pytest.raises(asyncio.CancelledError):
+            await change(bench, description="hums")
+    (row, *_) = await bench.desk.store.read(
+        lambda asking: approval_rows.in_state(asking, ApprovalState.RUNNING)
+    )
+    monkeypatch.setattr(bench.trials, "restart_with", lambda *_: pytest.fail("it is restarted"))
+
+    result = await bench.deploying.settle(approval_rows.approved(row))
+
+    main = await bench.kept.main("carol")
+    assert result == {"agent": "carol", "revision": main, "ready": None}
+    assert bench.desk.agents.revisions["carol"] == main
 
 
 @promise("N9")

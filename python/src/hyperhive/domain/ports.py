@@ -178,10 +178,11 @@ class Repositories(Protocol):
         ...
 
     async def deploy(self, agent: str, commit: str, approval: int | None, subject: str) -> str:
-        """Deploy a commit, and give the one that `main` then is; both have the same files.
+        """Deploy the files of a commit, and give the deployment: the commit that `main` then is.
 
-        The history only grows: a commit that does not descend from what was deployed before gets
-        a successor that does. The approval's tag ``deployed`` comes first, then `main` moves.
+        It is the hive's own, made now, and follows what was deployed before and the given commit,
+        in this order; so the first parents of `main` are what was deployed and nothing else. The
+        approval's tag ``deployed`` comes first, then `main` moves.
         """
         ...
 
@@ -190,7 +191,11 @@ class Repositories(Protocol):
         ...
 
     async def earlier(self, agent: str, revision: str) -> str:
-        """Find what was deployed once, by a hash, its beginning, or a tag ``deployed/N``."""
+        """Find a deployment, by a hash, its beginning, or a tag ``deployed/N``.
+
+        The hash is its own or that of the commit it was made from. Only plain files are let
+        through, as by `pin`.
+        """
         ...
 
     async def history(self, agent: str, limit: int) -> list[Revision]:

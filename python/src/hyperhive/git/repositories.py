@@ -24,6 +24,7 @@ from hyperhive.domain.configuration import (
     Tag,
     readable,
     require_hash,
+    shortened,
     tree_faults,
 )
 from hyperhive.domain.errors import ConflictError, InvalidError, NotFoundError
@@ -155,10 +156,11 @@ class GitRepositories:
         return (await git(applied, "rev-parse", "--verify", f"{_MAIN}^{{commit}}")).strip()
 
     async def deploy(self, agent: str, commit: str, approval: int | None, subject: str) -> str:
-        """Make a commit what is deployed; see `Repositories.deploy`."""
+        """Make what a commit holds what is deployed; see `Repositories.deploy`."""
         async with self._locks[agent]:
             applied, old = self._paths.applied_of(agent), await self.main(agent)
-            new = await self._on_top(applied, old, commit, subject)
+            made = ("commit-tree", await self.tree(agent, commit), "-p", old, "-p", commit)
+            new = (await git(applied, *made, "-m", subject)).strip()
             if approval is not None:
                 # The tag decides; a crash after it is completed by `deployed`.
                 await self._tag(agent, Tag.DEPLOYED.of(approval), new)
@@ -180,17 +182,21 @@ class GitRepositories:
 
     async def earlier(self, agent: str, revision: str) -> str:
         """Find a state that was deployed; see `Repositories.earlier`."""
-        applied = self._paths.applied_of(agent)
-        tags, text = await self.tags(agent), revision.strip()
-        found = tags.get(text) if text.startswith(f"{Tag.DEPLOYED.value}/") else None
-        if found is None:
-            found = await self._find(applied, require_hash(text))
-        if not await self._descends(applied, await self.main(agent), found):
+        text = revision.strip()
+        tagged = text.startswith(f"{Tag.DEPLOYED.value}/")
+        prefix = require_hash((await self.tags(agent)).get(text, text) if tagged else text)
+        known = (await self._deployments(agent)).items()
+        found = {made for name, made in known if name.startswith(prefix)}
+        if not found:
             raise ConflictError(
-                f"{revision!r} was never deployed.",
+                f"{shortened(text)!r} was never deployed.",
                 "Choose one out of the history of deployments, or propose it as a new change.",
             )
-        return found
+        if len(found) > 1:
+            raise _ambiguous(len(found), prefix)
+        (commit,) = found
+        await self._require_plain(self._paths.applied_of(agent), commit)
+        return commit
 
     async def history(self, agent: str, limit: int) -> list[Revision]:
         """List what was deployed, newest first; see `Repositories.history`."""
@@ -232,9 +238,7 @@ class GitRepositories:
         if not found:
             raise NotFoundError("commit", prefix)
         if len(found) > 1:
-            raise InvalidError(
-                f"{len(found)} commits begin with {prefix!r}.", "Give more digits of the hash."
-            )
+            raise _ambiguous(len(found), prefix)
         return found[0]
 
     async def _require_plain(self, repository: Path, commit: str) -> None:
@@ -255,15 +259,12 @@ class GitRepositories:
         applied = self._paths.applied_of(agent)
         await git(applied, "tag", *annotated, name, commit, stdin=f"{message}\n".encode())
 
-    async def _on_top(self, applied: Path, old: str, commit: str, subject: str) -> str:
-        """Give a commit with this one's files that descends from what was deployed before."""
-        if await self._descends(applied, commit, old):
-            return commit
-        tree = (await git(applied, "rev-parse", "--verify", f"{commit}^{{tree}}")).strip()
-        parents = ["-p", old]
-        if not await self._descends(applied, old, commit):
-            parents += ["-p", commit]
-        return (await git(applied, "commit-tree", tree, *parents, "-m", subject)).strip()
+    async def _deployments(self, agent: str) -> Mapping[str, str]:
+        """Give each deployment by its own hash, and by that of the commit it was made from."""
+        applied = self._paths.applied_of(agent)
+        listed = await git(applied, "rev-list", "--first-parent", "--parents", _MAIN)
+        lines = [line.split() for line in reversed(listed.splitlines())]
+        return {parts[-1]: parts[0] for parts in lines} | {parts[0]: parts[0] for parts in lines}
 
     async def _descends(self, repository: Path, later: str, earlier: str) -> bool:
         count = await git(repository, "rev-list", "--count", "--max-count=1", earlier, f"^{later}")
@@ -310,6 +311,10 @@ class GitRepositories:
                 place.unlink()
             elif place.exists():
                 shutil.rmtree(place)
+
+
+def _ambiguous(count: int, prefix: str) -> InvalidError:
+    return InvalidError(f"{count} commits begin with {prefix!r}.", "Give more digits of the hash.")
 
 
 def _give(root: Path, uid: int, gid: int) -> None:

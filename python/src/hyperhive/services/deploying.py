@@ -95,7 +95,7 @@ class Deploying:
         try:
             await self._fitting(name, pinned)
             await self._require_parsed(name, pinned)
-            if pinned == row.revision:
+            if await self._is_same(name, pinned, row.revision):
                 raise ConflictError(f"{pinned[:12]} is what {name} runs already.")
             payload = {
                 "commit": pinned,
@@ -164,6 +164,8 @@ class Deploying:
             if revision is not None and not await self._is_same(name, revision, commit):
                 # Numbers begin anew with a backup that was restored; its tags are of another time.
                 revision = None
+            if revision is not None:
+                await self._complete(name, commit, revision)
             await self._put_back(name)
         if revision is None:
             said = "The hive stopped before it was deployed."
@@ -287,6 +289,7 @@ class Deploying:
         found = await self._kept.earlier(name, revision)
         if found == row.revision:
             raise ConflictError(f"{found[:12]} is what {name} runs already.")
+        await self._require_parsed(name, found)
         return found, await self._fitting(name, found)
 
     def _note_again(
@@ -350,6 +353,17 @@ class Deploying:
             )
         )
         return True
+
+    async def _complete(self, name: str, commit: str, revision: str) -> None:
+        """Record that what was on trial is deployed now, unless something else is in place."""
+        settings = await self._settings(name, revision)
+
+        def job(work: Writing) -> None:
+            row = spawned.find(work, name)
+            if row is not None and row.revision == commit:
+                self._done(work, name, settings, revision)
+
+        await self._store.write(job)
 
     async def _is_same(self, name: str, one: str, other: str) -> bool:
         return await self._kept.tree(name, one) == await self._kept.tree(name, other)
