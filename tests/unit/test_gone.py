@@ -4,13 +4,15 @@ from pathlib import Path
 
 import pytest
 
+from hyperhive.bus import QUESTIONS
 from hyperhive.domain.actors import THE_OPERATOR
+from hyperhive.domain.approvals import ApprovalKind, Proposal
 from hyperhive.domain.errors import NotFoundError
-from hyperhive.services import control
+from hyperhive.services import control, questions
 from hyperhive.services.control import Control
 from hyperhive.services.snapshot import Snapshots
 from hyperhive.store import Writing, alerts
-from tests.builders import Desk, ManualClock, a_desk, a_hive
+from tests.builders import Desk, ManualClock, a_desk, a_hive, an_actor
 
 pytestmark = pytest.mark.anyio
 
@@ -126,6 +128,71 @@ async def test_a_send_that_is_repeated_is_answered_although_its_receiver_has_lef
         assert await desk.send("queen", "bob", key="k1") == number
         with pytest.raises(NotFoundError):
             await desk.send("queen", "bob", key="k2")
+
+
+async def asked(desk: Desk) -> list[int]:
+    """Have questions asked: by bob, of bob, and one that does not concern bob."""
+    given = (("bob", "operator"), ("bob", "alice"), ("queen", "bob"), ("queen", "alice"))
+    return [
+        (await desk.questions.ask(an_actor(asker), "Which colour?", to=target))["id"]
+        for asker, target in given
+    ]
+
+
+async def states(desk: Desk, numbers: list[int]) -> list[str]:
+    return [(await desk.questions.show(number))["state"] for number in numbers]
+
+
+CLOSED = ["cancelled", "cancelled", "cancelled", "open"]
+
+
+async def test_questions_of_and_to_an_agent_that_is_gone_are_closed_and_the_others_told(
+    tmp_path: Path,
+) -> None:
+    async with a_desk(tmp_path) as desk:
+        numbers = await asked(desk)
+        assert await desk.questions.close_gone() == 0
+
+        with desk.store.bus.watch(QUESTIONS) as watch:
+            await without_bob(desk, tmp_path)
+            assert await watch.wait(0)
+        while await desk.questions.close_gone():
+            pass
+
+        assert await states(desk, numbers) == CLOSED
+        for other, number, what in (
+            ("alice", numbers[1], "needs no answer any more"),
+            ("queen", numbers[2], "has no answer"),
+        ):
+            word = (await desk.recv(other, count=9))[-1]["body"]
+            assert word.startswith(f"bob is no longer in the hive: question {number} {what}.\n")
+            assert '"reason":"bob is no longer in the hive"' in word
+        await desk.agents.declare(desk.hive)
+        assert (await desk.threads.of("bob"))["threads"] == []
+
+
+async def test_a_purge_leaves_no_question_open_that_nobody_looked_at_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(questions, "CLOSED_AT_ONCE", 1)
+    async with a_desk(tmp_path) as desk:
+        numbers = await asked(desk)
+        await without_bob(desk, tmp_path)
+        await purged(desk)
+
+        assert await states(desk, numbers) == CLOSED
+
+
+async def test_what_a_purged_agent_asked_the_operator_for_is_withdrawn(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        proposal = Proposal(ApprovalKind.ACTION, "Delete the branch")
+        number = (await desk.approvals.request(an_actor("bob"), proposal))["id"]
+        await without_bob(desk, tmp_path)
+        await purged(desk)
+        await desk.approvals.expire()
+
+        shown = await desk.approvals.show(number)
+        assert (shown["state"], shown["note"]) == ("cancelled", "bob is no longer in the hive")
 
 
 async def state_of(desk: Desk) -> dict[str, list[dict[str, object]]]:

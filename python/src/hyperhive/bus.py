@@ -23,10 +23,10 @@ REMINDERS: Final = "reminders"
 """Rings when a reminder may be due earlier than any known one."""
 
 QUESTIONS: Final = "questions"
-"""Rings when a question was asked that will expire."""
+"""Rings when a question was asked that will expire, or an agent is gone."""
 
 APPROVALS: Final = "approvals"
-"""Rings when an approval was added, decided or closed."""
+"""Rings when an approval was added, decided or closed, or an agent is gone."""
 
 
 class Watch:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from hyperhive.domain import approvals as rules
-from hyperhive.domain.actors import THE_SYSTEM, THE_TTL_WATCHDOG, Actor
+from hyperhive.domain.actors import OPERATOR, THE_SYSTEM, THE_TTL_WATCHDOG, Actor
 from hyperhive.domain.approvals import (
     CLOSED,
     SAID_YES,
@@ -237,8 +237,7 @@ class Approvals:
             executor.closed(work, rows.approved(row), state)
         if row.requester == actor.name or self.waited_for[row.id]:
             return
-        asked = agent_rows.find(work, row.requester)
-        if asked is not None and asked.present:
+        if agent_rows.is_present(work, row.requester):
             told = {"id": row.id, "kind": row.kind, "status": state.value, "note": error or note}
             body = f"approval_resolved {dumps({**told, 'title': row.title})}"
             messages.add(work, Draft(THE_SYSTEM, row.requester, body))
@@ -285,11 +284,12 @@ class Consent:
 
 def _overdue(asking: Asking) -> list[Row]:
     """Give what nobody can want decided any more: its time is over, or its requester is gone."""
-    gone = {row.name for row in agent_rows.tombstones(asking)}
+    there = {OPERATOR, *(row.name for row in agent_rows.all_present(asking))}
     return [
         row
         for row in rows.in_state(asking, ApprovalState.PENDING)
-        if (row.expires_at is not None and row.expires_at <= asking.now) or row.requester in gone
+        if (row.expires_at is not None and row.expires_at <= asking.now)
+        or row.requester not in there
     ]
 
 

@@ -15,6 +15,7 @@ from hyperhive.domain.errors import ConflictError, ForbiddenError, InvalidError,
 from hyperhive.domain.pauses import Cause, Pause
 from hyperhive.domain.turns import TurnKind
 from hyperhive.services.agents import Agents
+from hyperhive.services.questions import close_of_gone
 from hyperhive.services.sessions import Sessions
 from hyperhive.store import (
     Row,
@@ -209,8 +210,9 @@ class Control:
     async def purge(self, operator: Actor, name: str, *, via: str) -> dict[str, Any]:
         """Forget an agent that is gone; its files are the caller's to remove before.
 
-        What its inbox still holds is dropped, which its senders are told, and so is what is said
-        of it in alerts. Raises `ConflictError` while an agent of that name exists.
+        What its inbox still holds is dropped, which its senders are told, its questions are closed,
+        and what alerts say of it is taken back. Raises `ConflictError` while an agent of that name
+        exists.
         """
         _only_operator(operator, "purge")
 
@@ -219,7 +221,8 @@ class Control:
             cancelled = reminders.cancel_of(work, name, operator, DROPPED_AT_ONCE)
             dropped = messages.drop_unsettled(work, name, operator, DROPPED_AT_ONCE)
             _tell_senders(work, name, dropped)
-            return DROPPED_AT_ONCE in (len(dropped), cancelled)
+            is_more = close_of_gone(work) > 0
+            return is_more or DROPPED_AT_ONCE in (len(dropped), cancelled)
 
         while await self._store.write(drop_some):
             pass

@@ -1,8 +1,8 @@
 """Questions of agents, to the operator or to each other.
 
 Whoever asks gets an id at once and goes on; what comes of it arrives in its inbox, in the same
-commit as the answer, the expiry or the cancellation. Expiries are swept from the table, so a
-restart of the server delays them and loses none.
+commit as the answer, the expiry or the cancellation. Expiries and the questions of agents that are
+gone are swept from the table, so a restart of the server delays them and loses none.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,10 +22,11 @@ from hyperhive.services.quotas import Quotas
 from hyperhive.services.threads import sees_whole_hive
 from hyperhive.services.trouble import Trouble
 from hyperhive.store import Reading, Row, Store, Writing, audit, messages, questions, request_keys
+from hyperhive.store import agents as agent_rows
 from hyperhive.store.messages import Draft
 from hyperhive.store.transaction import dumps
 
-EXPIRED_AT_ONCE: Final = 100
+CLOSED_AT_ONCE: Final = 100
 """How many questions one commit closes; others write between two of them."""
 LOOK_SECONDS: Final = 30.0
 """The longest sleep while something will expire: so late is noticed that the clock was set."""
@@ -72,7 +73,7 @@ class Questions:
             draft = questions.Draft(asker, target, question, tuple(options), multi, until)
             asked = questions.add(work, draft)
             if target != OPERATOR:
-                self._tell(work, target, _asked(asked))
+                _tell(work, target, _asked(asked))
             receiver = None if target == OPERATOR else self._agents.state_of(target)
             return {"id": asked["id"], "to": target, "receiver": receiver, "seq": work.seq}
 
@@ -101,11 +102,11 @@ class Questions:
                 row = self._found(work, actor, number)
             late = rules.is_late(number, QuestionState(row.state), row.answerer)
             answered = questions.answer(work, row, taken, actor, late=late)
-            self._tell(work, row.asker, _answered(answered))
+            _tell(work, row.asker, _answered(answered))
             if actor.is_operator:
                 self._audit(work, actor, via, "answer", number, {"answer": taken, "late": late})
                 if row.target != OPERATOR:
-                    self._tell(work, row.target, _settled(answered))
+                    _tell(work, row.target, _settled(answered))
             return {"id": number, "state": answered["state"], "late": late, "seq": work.seq}
 
         return await self._once(actor, key, given, act)
@@ -123,7 +124,7 @@ class Questions:
                 rules.check_may_cancel(number, QuestionState(row.state))
                 cancelled = questions.close(work, row, QuestionState.CANCELLED, actor)
                 for concerned in {row.asker, row.target} - {actor.name, OPERATOR}:
-                    self._tell(work, concerned, _cancelled(cancelled, actor))
+                    _tell(work, concerned, _cancelled(cancelled, actor))
                 if actor.is_operator:
                     self._audit(work, actor, via, "cancel", number, {})
             cancelled_state = QuestionState.CANCELLED.value
@@ -160,19 +161,24 @@ class Questions:
         return [_thread(row, agent) for row in rows]
 
     async def run(self) -> None:
-        """Close what expires when it expires, for ever; what fails is tried again."""
+        """Close what nobody waits for any more, for ever; what fails is tried again."""
         with self._store.bus.watch(bus.QUESTIONS) as watch:
             while True:
                 left: float | None = LOOK_SECONDS
                 async with self._trouble.told():
-                    while await self.expire_due():
+                    while await self.close_gone() or await self.expire_due():
                         pass
                     left = await self._store.read(_until_next)
                 await watch.wait(left)
 
+    async def close_gone(self) -> int:
+        """Close some of the questions of agents that are gone, and return how many."""
+        is_any = await self._store.read(lambda asking: bool(questions.of_gone(asking, 1)))
+        return await self._store.write(close_of_gone) if is_any else 0
+
     async def expire_due(self) -> int:
         """Close some of the questions whose time is over, and return how many."""
-        found = await self._store.read(lambda asking: questions.due(asking, EXPIRED_AT_ONCE))
+        found = await self._store.read(lambda asking: questions.due(asking, CLOSED_AT_ONCE))
         numbers = [row.id for row in found]
         if not numbers:
             return 0
@@ -209,7 +215,7 @@ class Questions:
     def _expire(self, work: Writing, row: Row) -> None:
         expired = questions.close(work, row, QuestionState.EXPIRED, rules.WATCHDOG)
         told = {**expired, "answer": rules.EXPIRED_ANSWER, "answerer": rules.WATCHDOG}
-        self._tell(work, row.asker, _answered(told))
+        _tell(work, row.asker, _answered(told))
 
     async def _once(
         self, actor: Actor, key: str | None, given: tuple[object, ...], act: Any
@@ -257,15 +263,30 @@ class Questions:
             raise NotFoundError("question of yours", number)
         return row
 
-    def _tell(self, work: Writing, agent: str, body: str) -> None:
-        if agent in self._agents.roster.members:
-            messages.add(work, Draft(THE_SYSTEM, agent, body))
-
     def _audit(
         self, work: Writing, actor: Actor, via: str, verb: str, number: int, detail: dict[str, Any]
     ) -> None:
         subject = f"question:{number}"
         audit.add(work, actor=actor.name, via=via, verb=verb, subject=subject, detail=detail)
+
+
+def close_of_gone(work: Writing) -> int:
+    """Close some of the questions that a gone agent asked or owes; tell the other end of each.
+
+    An agent that bears its name later has nothing to do with them. Gives how many these were.
+    """
+    found = questions.of_gone(work, CLOSED_AT_ONCE)
+    for row in found:
+        cancelled = questions.close(work, row, QuestionState.CANCELLED, THE_SYSTEM)
+        for gone, other in ((row.asker, row.target), (row.target, row.asker)):
+            if gone != OPERATOR and not agent_rows.is_present(work, gone):
+                _tell(work, other, _left_open(cancelled, gone))
+    return len(found)
+
+
+def _tell(work: Writing, agent: str, body: str) -> None:
+    if agent_rows.is_present(work, agent):
+        messages.add(work, Draft(THE_SYSTEM, agent, body))
 
 
 def _is_over(row: Row, now: float) -> bool:
@@ -303,6 +324,14 @@ def _cancelled(question: Mapping[str, Any], actor: Actor) -> str:
     words = f"{actor.name} withdrew question {question['id']}; no answer is needed any more."
     told = {**{key: question[key] for key in ("id", "asker", "question")}, "by": actor.name}
     return _worded(words, "question_cancelled", told)
+
+
+def _left_open(question: Mapping[str, Any], gone: str) -> str:
+    what = "has no answer" if gone == question["target"] else "needs no answer any more"
+    reason = f"{gone} is no longer in the hive"
+    told = {**{key: question[key] for key in ("id", "asker", "question")}, "by": THE_SYSTEM.name}
+    words = f"{reason}: question {question['id']} {what}."
+    return _worded(words, "question_cancelled", {**told, "reason": reason})
 
 
 def _worded(words: str, event: str, told: Mapping[str, Any]) -> str:

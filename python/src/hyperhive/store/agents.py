@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import delete, insert, select, update
 
+from hyperhive import bus
 from hyperhive.domain.actors import SYSTEM, Actor
 from hyperhive.domain.agents import AgentState
 from hyperhive.domain.events import EventKind
@@ -23,6 +24,12 @@ def all_present(asking: Asking) -> Sequence[Row]:
 def find(asking: Asking, name: str) -> Row | None:
     """Give one agent's row, gone or not."""
     return asking.execute(select(tables.agent).where(_a.name == name)).first()
+
+
+def is_present(asking: Asking, name: str) -> bool:
+    """Whether an agent of that name is in the hive now."""
+    row = find(asking, name)
+    return row is not None and bool(row.present)
 
 
 def put(work: Writing, name: str, shape: Mapping[str, Any]) -> None:
@@ -63,6 +70,8 @@ def remove(work: Writing, name: str) -> None:
         update(tables.agent).where(_a.name == name).values(present=False, removed_at=work.now)
     )
     work.record(EventKind.AGENT_REMOVED, SYSTEM, {}, agent=name)
+    for waiting in (bus.QUESTIONS, bus.APPROVALS):
+        work.wake(waiting)
     row = find(work, name)
     if row is not None:
         told = {"tombstone": tombstone(row, size=lifecycle.measured(work).get(name))}

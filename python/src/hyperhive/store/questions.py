@@ -102,6 +102,15 @@ def due(asking: Asking, limit: int) -> Sequence[Row]:
     return asking.execute(wanted.order_by(_q.expires_at, _q.id).limit(limit)).all()
 
 
+def of_gone(asking: Asking, limit: int) -> Sequence[Row]:
+    """Give open questions that an agent asked or owes which is no longer there, oldest first."""
+    present = select(tables.agent.c.name).where(tables.agent.c.present)
+    is_owed = _q.target != OPERATOR
+    is_gone = or_(_q.asker.not_in(present), is_owed & _q.target.not_in(present))
+    wanted = select(tables.question).where(_IS_OPEN, is_gone)
+    return asking.execute(wanted.order_by(_q.id).limit(limit)).all()
+
+
 def still_open(asking: Asking, agent: str | None, limit: int | None = None) -> Sequence[Row]:
     """Give open questions, oldest first: those an agent asked or owes, or (``None``) all."""
     return asking.execute(_of(agent, _IS_OPEN).order_by(_q.id).limit(limit)).all()
