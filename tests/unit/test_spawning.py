@@ -180,6 +180,88 @@ async def test_a_change_against_what_no_longer_runs_is_not_approved(bench: Bench
         await bench.approve(two["id"])
 
 
+async def expired(bench: Bench, number: int) -> tuple[str, str | None]:
+    """Have what is over ended; give what one approval is then, and its note."""
+    await bench.approvals.expire()
+    shown = await bench.approvals.show(number)
+    return shown["state"], shown["note"]
+
+
+async def test_a_change_of_what_no_longer_runs_is_withdrawn_and_whoever_asked_is_told(
+    bench: Bench,
+) -> None:
+    await bench.spawn()
+    await bench.deploying.settle_trials()
+    one = await bench.deploying.request(QUEEN, "carol", await bench.propose(description="one"))
+    two = await bench.deploying.request(QUEEN, "carol", await bench.propose(description="two"))
+    assert await expired(bench, two["id"]) == ("pending", None)
+    await bench.approve(one["id"])
+
+    state, note = await expired(bench, two["id"])
+
+    assert state == "cancelled"
+    assert note is not None
+    assert note.startswith("What carol runs has changed since")
+    told = (await bench.desk.recv("queen", count=9))[-1]["body"]
+    assert f'"id":{two["id"]}' in told
+    assert note in told
+
+
+async def test_a_change_waits_while_what_it_was_proposed_for_may_still_be_put_back(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bench.spawn()
+    one = await bench.deploying.request(QUEEN, "carol", await bench.propose(description="one"))
+    two = await bench.deploying.request(QUEEN, "carol", await bench.propose(description="two"))
+    seen = []
+
+    async def deploy(*_: object) -> str:
+        seen.append(await expired(bench, two["id"]))
+        with pytest.raises(ConflictError, match="is being tried"):
+            await bench.deploying.request(QUEEN, "carol", two["commit"])
+        raise ConflictError("It does not come up.")
+
+    await bench.deploying.settle_trials()
+    monkeypatch.setattr(bench.kept, "deploy", deploy)
+    assert (await bench.approve(one["id"]))["state"] == "failed"
+
+    assert [*seen, await expired(bench, two["id"])] == [("pending", None)] * 2
+
+
+async def test_a_change_of_an_agent_that_is_gone_is_withdrawn(bench: Bench) -> None:
+    await bench.spawn()
+    asked = await bench.deploying.request(QUEEN, "carol", await bench.propose(description="hums"))
+    await bench.spawning.destroy(THE_OPERATOR, "carol", via="test")
+    assert await expired(bench, asked["id"]) == ("cancelled", "carol is no longer in the hive.")
+
+
+async def test_a_name_is_asked_for_once_at_a_time(bench: Bench) -> None:
+    asked = await bench.spawning.request(QUEEN, "carol", "sings", key="k")
+    with pytest.raises(ConflictError, match=f"Approval {asked['id']} asks for an agent carol"):
+        await bench.spawning.request(THE_OPERATOR, "carol", "dances")
+    assert await bench.spawning.request(QUEEN, "carol", "sings", key="k") == asked
+
+    await bench.approvals.deny(THE_OPERATOR, asked["id"], "", via="test")
+    await bench.spawning.request(THE_OPERATOR, "carol", "dances")
+
+
+async def test_a_spawn_whose_name_was_taken_is_withdrawn_but_not_one_without_room(
+    bench: Bench,
+) -> None:
+    asked = [(await bench.spawning.request(QUEEN, name, "x"))["id"] for name in ("carol", "dave")]
+    hive = bench.desk.agents.declared
+    limits = hive.limits.model_copy(update={"agents": len(hive.agents)})
+    taken = hive.agents["alice"].model_copy(update={"name": "carol"})
+    agents = {**hive.agents, "carol": taken}
+    await declare(bench, hive.model_copy(update={"limits": limits, "agents": agents}))
+
+    assert await expired(bench, asked[0]) == (
+        "cancelled",
+        "carol is an agent of this hive. Choose another name.",
+    )
+    assert await expired(bench, asked[1]) == ("pending", None)
+
+
 async def test_what_was_denied_is_tagged_so(bench: Bench) -> None:
     await bench.spawn()
     asked = await bench.deploying.request(QUEEN, "carol", await bench.propose(description="no"))

@@ -11,6 +11,7 @@ do next.
     ├── ForbiddenError      the caller may not do that, and which option says so
     ├── NotFoundError       no such thing, and which there are
     ├── ConflictError       the thing is in another state than the request needs
+    │   ├── OvertakenError        and it never will be again
     │   ├── SessionUnknownError   a harness must say hello first
     │   └── TurnOverError         the turn has ended on the server
     ├── QuotaError          too much, and when there is room again
@@ -91,6 +92,10 @@ class ConflictError(HiveError):
 
     code = "conflict"
     status = 409
+
+
+class OvertakenError(ConflictError):
+    """What was asked for can never be done as it was asked: something else has happened since."""
 
 
 class SessionUnknownError(ConflictError):

@@ -6,7 +6,7 @@ operator said yes to is carried out by `services.carrying`, which finds it in th
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 from hyperhive.domain import approvals as rules
@@ -22,7 +22,9 @@ from hyperhive.domain.approvals import (
 from hyperhive.domain.errors import (
     ConflictError,
     ForbiddenError,
+    HiveError,
     NotFoundError,
+    OvertakenError,
     UnavailableError,
 )
 from hyperhive.domain.messages import check_key, fingerprint
@@ -36,13 +38,18 @@ from hyperhive.store.messages import Draft
 from hyperhive.store.transaction import Asking, dumps
 
 
+def _nothing(_asking: Asking) -> None:
+    return None
+
+
 class Executor(Protocol):
     """What carries out one kind of approval."""
 
     def refuse(self, asking: Asking, proposal: Proposal) -> None:
         """Raise a `HiveError` if this cannot be done as things are.
 
-        Called when it is asked for and again before the operator's yes is taken.
+        Called when it is asked for, again before the operator's yes is taken, and now and then
+        between: an `OvertakenError` says that there is nothing left to wait for.
         """
         ...
 
@@ -82,11 +89,17 @@ class Approvals:
         """Numbers for which a call of whoever asked waits: it is told by that, not by a message."""
 
     async def request(
-        self, actor: Actor, proposal: Proposal, *, key: str | None = None
+        self,
+        actor: Actor,
+        proposal: Proposal,
+        *,
+        key: str | None = None,
+        check: Callable[[Asking], None] = _nothing,
     ) -> dict[str, Any]:
         """Ask for a yes and say under which number.
 
         The same ``key`` within 24 hours asks nothing anew and gets the first answer again.
+        ``check`` may refuse what is asked anew, in the same transaction.
         """
         if key is not None:
             check_key(key)
@@ -98,6 +111,7 @@ class Approvals:
                 again = request_keys.answer_to(work, actor.name, key, unique)
                 if again is not None:
                     return again
+            check(work)
             number = self.add(work, actor, proposal)
             row = _found(work, number)
             answer = _standing(row, work.seq)
@@ -243,23 +257,46 @@ class Approvals:
             messages.add(work, Draft(THE_SYSTEM, row.requester, body))
 
     async def expire(self) -> float | None:
-        """End what nobody decided in its time; give when the next one would end."""
+        """End what waits for nothing any more; give when the next one would end.
+
+        Its time is over, whoever asked is gone, or what was asked for is overtaken.
+        """
 
         def look(asking: Asking) -> tuple[bool, float | None]:
-            return bool(_overdue(asking)), rows.next_expiry(asking)
+            return any(self._over(asking)), rows.next_expiry(asking)
 
         def job(work: Writing) -> float | None:
-            for row in _overdue(work):
-                if row.expires_at is not None and row.expires_at <= work.now:
-                    note = f"expired: nobody decided within {row.expires_at - row.at:.0f} s"
-                    actor = THE_TTL_WATCHDOG
-                else:
-                    note, actor = f"{row.requester} is no longer in the hive", THE_SYSTEM
+            for row, actor, note in tuple(self._over(work)):
                 self.close(work, row, ApprovalState.CANCELLED, actor, note=note)
             return rows.next_expiry(work)
 
         is_due, following = await self._store.read(look)
         return await self._store.write(job) if is_due else following
+
+    def _over(self, asking: Asking) -> Iterator[tuple[Row, Actor, str]]:
+        """Give what waits for nothing any more, with who ends it and why."""
+        there = {OPERATOR, *(row.name for row in agent_rows.all_present(asking))}
+        for row in rows.in_state(asking, ApprovalState.PENDING):
+            if row.expires_at is not None and row.expires_at <= asking.now:
+                waited = row.expires_at - row.at
+                yield row, THE_TTL_WATCHDOG, f"expired: nobody decided within {waited:.0f} s"
+            elif row.requester not in there:
+                yield row, THE_SYSTEM, f"{row.requester} is no longer in the hive"
+            elif (reason := self._overtaken(asking, row)) is not None:
+                yield row, THE_SYSTEM, reason
+
+    def _overtaken(self, asking: Asking, row: Row) -> str | None:
+        """Say why a request can never be carried out any more, or ``None``."""
+        proposal = rules.proposal_of(row.shown_json)
+        executor = self.executors.get(proposal.kind)
+        try:
+            if executor is not None:
+                executor.refuse(asking, proposal)
+        except OvertakenError as error:
+            return str(error)
+        except HiveError:
+            return None
+        return None
 
 
 class Consent:
@@ -280,17 +317,6 @@ class Consent:
 
     def closed(self, work: Writing, approved: Approved, state: ApprovalState) -> None:
         """Write nothing more."""
-
-
-def _overdue(asking: Asking) -> list[Row]:
-    """Give what nobody can want decided any more: its time is over, or its requester is gone."""
-    there = {OPERATOR, *(row.name for row in agent_rows.all_present(asking))}
-    return [
-        row
-        for row in rows.in_state(asking, ApprovalState.PENDING)
-        if (row.expires_at is not None and row.expires_at <= asking.now)
-        or row.requester not in there
-    ]
 
 
 def _standing(row: Row, seq: int) -> dict[str, Any]:

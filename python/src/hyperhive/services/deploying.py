@@ -23,6 +23,7 @@ from hyperhive.domain.errors import (
     HiveError,
     InvalidError,
     NotFoundError,
+    OvertakenError,
     UnavailableError,
 )
 from hyperhive.domain.ports import NixReader, Repositories, Systems
@@ -64,18 +65,18 @@ class Deploying:
         self._told: set[int] = set()
         self._one_at_a_time: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         """Held while a change of an agent is tried: nobody puts back what is there meanwhile."""
+        self._is_settled = False
+        """Whether what an earlier process left on trial is put back."""
         self._again: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Put back what an earlier process left on trial, and tag what is denied, for ever."""
-        settled = False
         try:
             with self._store.bus.watch(APPROVALS) as watch:
                 while True:
                     try:
-                        if not settled:
+                        if not self._is_settled:
                             await self.settle_trials()
-                            settled = True
                         await self.tell()
                     except Exception:  # noqa: BLE001 - the loop outlives every error
                         _log.exception("configurations could not be looked at; it is tried again")
@@ -91,6 +92,7 @@ class Deploying:
         """Ask to deploy a proposed commit: it is pinned and checked before anybody sees it."""
         require_authority(self._agents, actor, "propose a configuration")
         row = await self._store.read(lambda asking: self._require(asking, name))
+        self._require_untried(name)
         pinned = await self._kept.pin(name, commit)
         try:
             await self._fitting(name, pinned)
@@ -117,9 +119,14 @@ class Deploying:
     def refuse(self, asking: Asking, proposal: Proposal) -> None:
         """Refuse a change against something else than what runs now."""
         name = proposal.agent or ""
-        row = self._require(asking, name)
+        try:
+            row = self._require(asking, name)
+        except NotFoundError as error:
+            raise OvertakenError(f"{name} is no longer in the hive.") from error
         if row.revision != proposal.payload["base"]:
-            raise ConflictError(
+            # What is on trial may be put back, and be what this was proposed for.
+            is_final = self._is_settled and not self._is_tried(name)
+            raise (OvertakenError if is_final else ConflictError)(
                 f"What {name} runs has changed since this was proposed.",
                 "Ask for it again, so that the difference to what runs now is shown.",
             )
@@ -187,6 +194,7 @@ class Deploying:
                 else:
                     if is_back:
                         _log.warning("%s runs again what is deployed", row.name)
+        self._is_settled = True
 
     def closed(self, work: Writing, approved: Approved, state: ApprovalState) -> None:
         """Have the tag set that says no; `tell` sets it, now or at the next start."""
@@ -214,11 +222,8 @@ class Deploying:
         if not operator.is_operator:
             raise ForbiddenError("Only the operator may deploy an earlier state.")
         await self._store.read(lambda asking: self._require(asking, name))
+        self._require_untried(name)
         lock = self._one_at_a_time[name]
-        if lock.locked():
-            raise ConflictError(
-                f"A change of {name} is being tried.", "Wait until it is deployed or has failed."
-            )
         await lock.acquire()
         try:
             found, settings = await self._earlier(name, revision)
@@ -263,6 +268,16 @@ class Deploying:
         if row is None or row.removed_at is not None:
             raise NotFoundError("spawned agent", name)
         return row
+
+    def _is_tried(self, name: str) -> bool:
+        lock = self._one_at_a_time.get(name)
+        return lock is not None and lock.locked()
+
+    def _require_untried(self, name: str) -> None:
+        if self._is_tried(name):
+            raise ConflictError(
+                f"A change of {name} is being tried.", "Wait until it is deployed or has failed."
+            )
 
     async def _settings(self, name: str, commit: str) -> SpawnedAgent:
         text = await self._kept.read(name, commit, AGENT_JSON)

@@ -25,6 +25,7 @@ from hyperhive.domain.errors import (
     HiveError,
     InvalidError,
     NotFoundError,
+    OvertakenError,
     UnavailableError,
 )
 from hyperhive.domain.ports import Repositories, Systems
@@ -32,6 +33,7 @@ from hyperhive.services.agents import Agents
 from hyperhive.services.approvals import Approvals
 from hyperhive.store import Store, Writing, alerts, audit, messages, spawned
 from hyperhive.store import agents as rows
+from hyperhive.store import approvals as approval_rows
 from hyperhive.store.messages import Draft
 from hyperhive.store.transaction import Asking
 
@@ -116,7 +118,9 @@ class Spawning:
         )
         title = f"Spawn the agent {name}" if name_fault(name) is None else "Spawn an agent"
         proposal = Proposal(ApprovalKind.SPAWN, title, details, payload)
-        return await self._approvals.request(actor, proposal, key=key)
+        return await self._approvals.request(
+            actor, proposal, key=key, check=lambda asking: _require_unasked(asking, name)
+        )
 
     def refuse(self, asking: Asking, proposal: Proposal) -> None:
         """Refuse a name that cannot be had, and one agent too many."""
@@ -131,9 +135,9 @@ class Spawning:
             raise InvalidError(fault, "Choose another name.")
         row = rows.find(asking, name)
         if row is not None and row.present:
-            raise ConflictError(f"{name} is an agent of this hive.", "Choose another name.")
+            raise OvertakenError(f"{name} is an agent of this hive.", "Choose another name.")
         if row is not None or spawned.find(asking, name) is not None:
-            raise ConflictError(
+            raise OvertakenError(
                 f"{name} was an agent of this hive, and its state is kept.",
                 "Choose another name, or have the operator revive it or purge its tombstone.",
             )
@@ -265,6 +269,17 @@ class Spawning:
                 if not await watch.wait(1.0):
                     waited += 1.0
         return self._agents.state_of(name) in CONNECTED
+
+
+def _require_unasked(asking: Asking, name: str) -> None:
+    """Refuse a name for which a request is open already."""
+    for row in approval_rows.open_of(asking, None):
+        is_spawn = row.kind == ApprovalKind.SPAWN.value
+        if is_spawn and approval_rows.approved(row).payload["name"] == name:
+            raise ConflictError(
+                f"Approval {row.id} asks for an agent {name} already.",
+                "Wait for what becomes of it, or choose another name.",
+            )
 
 
 def seed(name: str, agent_json: str, runtime: RuntimeKind) -> dict[str, str]:
