@@ -42,6 +42,18 @@ async def test_the_operators_hand_is_in_the_audit_log(tmp_path: Path) -> None:
         assert [(each["verb"], each["subject"]) for each in found] == [("withdraw", "message:1")]
 
 
+async def test_taking_back_again_changes_nothing_and_tells_nobody(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        number = await desk.send("alice", "bob")
+        await withdraw(desk, "operator", number)
+        before = desk.store.bus.seq
+
+        for who in ("operator", "alice", "queen"):
+            assert await withdraw(desk, who, number) == "dropped"
+
+        assert desk.store.bus.seq == before
+
+
 async def test_what_somebody_may_have_acted_on_is_not_taken_back(tmp_path: Path) -> None:
     async with a_desk(tmp_path) as desk:
         number = await desk.send("alice", "bob")

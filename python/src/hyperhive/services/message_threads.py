@@ -4,7 +4,7 @@ from typing import Any
 
 from hyperhive.domain.actors import THE_SYSTEM, Actor
 from hyperhive.domain.errors import ConflictError, NotFoundError
-from hyperhive.domain.messages import MessageState
+from hyperhive.domain.messages import WITHDRAWN, MessageState
 from hyperhive.domain.threads import SHOWN_MAX, Thread, ThreadKind, summary
 from hyperhive.services.agents import Agents
 from hyperhive.services.threads import sees_whole_hive
@@ -33,31 +33,39 @@ class MessageThreads:
     async def cancel(self, actor: Actor, number: int, *, via: str) -> dict[str, Any]:
         """Take a message back that has not been delivered; its sender is told if another does it.
 
-        An agent takes back its own, the manager any agent's, the operator everybody's.
+        An agent takes back its own, the manager any agent's, the operator everybody's. What was
+        taken back already stays so, and nobody is told again.
         """
 
         def job(work: Writing) -> dict[str, Any]:
             row = messages.find(work, number)
             if row is None or not self._may(actor, row):
                 raise NotFoundError("message of yours", number)
-            _require_unseen(row)
-            messages.withdraw(work, row, actor)
-            if actor.is_operator:
-                audit.add(
-                    work, actor=actor.name, via=via, verb="withdraw", subject=f"message:{number}"
-                )
-            if row.sender != actor.name and row.sender in self._agents.roster.members:
-                said = f"{actor.name} withdrew your message {number} to {row.recipient}, unseen."
-                messages.add(work, Draft(THE_SYSTEM, row.sender, said, in_reply_to=number))
+            if not _is_withdrawn(row):
+                _require_unseen(row)
+                self._withdraw(work, row, actor, via)
             return {"id": number, "state": MessageState.DROPPED.value, "seq": work.seq}
 
         return await self._store.write(job)
+
+    def _withdraw(self, work: Writing, row: Row, actor: Actor, via: str) -> None:
+        messages.withdraw(work, row, actor)
+        if actor.is_operator:
+            subject = f"message:{row.id}"
+            audit.add(work, actor=actor.name, via=via, verb="withdraw", subject=subject)
+        if row.sender != actor.name and row.sender in self._agents.roster.members:
+            said = f"{actor.name} withdrew your message {row.id} to {row.recipient}, unseen."
+            messages.add(work, Draft(THE_SYSTEM, row.sender, said, in_reply_to=row.id))
 
     def _may(self, actor: Actor, row: Row) -> bool:
         if actor.is_operator or row.sender == actor.name:
             return True
         is_agents = row.sender in self._agents.roster.members
         return is_agents and sees_whole_hive(self._agents, actor)
+
+
+def _is_withdrawn(row: Row) -> bool:
+    return row.state == MessageState.DROPPED and (row.reason or "").startswith(WITHDRAWN)
 
 
 def _require_unseen(row: Row) -> None:
