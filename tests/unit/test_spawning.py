@@ -270,6 +270,32 @@ async def test_what_was_denied_is_tagged_so(bench: Bench) -> None:
     assert f"denied/{asked['id']}" in await bench.kept.tags("carol")
 
 
+async def test_a_tag_that_could_not_be_set_is_set_later_and_keeps_no_other_back(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bench.spawn()
+    denied = []
+    for what in ("one", "two"):
+        commit = await bench.propose(description=what)
+        asked = await bench.deploying.request(QUEEN, "carol", commit)
+        await bench.approvals.deny(THE_OPERATOR, asked["id"], "no", via="test")
+        denied.append(f"denied/{asked['id']}")
+    tag, fails = bench.kept.tag, [denied[0]]
+
+    async def sometimes(agent: str, name: str, commit: str, message: str = "") -> None:
+        if name in fails:
+            raise OSError("disk full")
+        await tag(agent, name, commit, message)
+
+    monkeypatch.setattr(bench.kept, "tag", sometimes)
+
+    assert not await bench.deploying.tell()
+    assert set(denied) & set(await bench.kept.tags("carol")) == {denied[1]}
+    fails.clear()
+    assert await bench.deploying.tell()
+    assert set(denied) <= set(await bench.kept.tags("carol"))
+
+
 async def test_an_earlier_state_is_deployed_again(bench: Bench) -> None:
     await bench.spawn()
     first = await bench.kept.main("carol")
@@ -343,6 +369,29 @@ async def test_a_tag_of_before_a_restored_backup_does_not_make_another_change_do
     await bench.kept.tag("carol", f"deployed/{asked['id']}", await bench.kept.main("carol"))
 
     assert await bench.deploying.settle(approval_rows.approved(row)) is None
+
+
+async def test_an_agent_whose_socket_cannot_be_opened_is_there_and_an_alert_says_so(
+    bench: Bench,
+) -> None:
+    async def open_it(name: str) -> None:
+        del name
+
+    async def fail(name: str) -> None:
+        raise OSError("no room")
+
+    bench.spawning.let_in = fail
+    done = await bench.spawn()
+
+    assert (done["state"], done["result"]["ready"]) == ("done", False)
+    assert "carol" in bench.desk.agents.hive.agents
+    read = partial(alerts.text_of, key="socket:carol")
+    assert "could not be opened (no room)" in (await bench.desk.store.read(read) or "")
+
+    bench.spawning.let_in = open_it
+    for act in (bench.spawning.destroy, bench.spawning.revive):
+        await act(THE_OPERATOR, "carol", via="test")
+    assert await bench.desk.store.read(read) is None
 
 
 @promise("N7")

@@ -23,6 +23,7 @@ from hyperhive.forge.provision import shown_plan
 from hyperhive.runtimes import environment
 from hyperhive.runtimes.nixos_container import make_directories
 from hyperhive.services.agents import Agents
+from hyperhive.services.spawning import socket_key
 from hyperhive.store import Store, Writing, alerts
 
 WATCH_SECONDS: Final = 1.0
@@ -163,6 +164,18 @@ class Declaring:
         path = await self.open_agent(name)
         if drops and user is not None:
             os.chown(path, user.uid, user.gid)
+
+    async def let_everyone_in(self) -> None:
+        """Open every agent's socket, as a server that begins does."""
+        names = tuple(self._agents.hive.agents)
+        for name in names:
+            await self.let_in(name)
+
+        def job(work: Writing) -> None:
+            for name in names:
+                alerts.clear_alert(work, socket_key(name))
+
+        await self._store.write(job)
 
     def _marks(self) -> tuple[_Mark, ...]:
         """Tell one state of the files that say what should run from another."""

@@ -419,8 +419,7 @@ async def _listen(hive: Hive, run: Running, operator: object, gate: Gate) -> str
     where = hive.operator
     listeners = run.listeners
     try:
-        for name in run.agents.hive.agents:
-            await run.declaring.let_in(name)
+        await run.declaring.let_everyone_in()
         await listeners.open_unix(
             listeners.admin_socket, AdminListener(operator), mode=ADMIN_SOCKET_MODE
         )

@@ -36,6 +36,8 @@ from hyperhive.store import approvals as approval_rows
 from hyperhive.store.transaction import Asking
 
 HISTORY_MAX: Final = 200
+AGAIN_SECONDS: Final = 30.0
+"""After how long what failed is tried again, unless something happens before."""
 _TOLD_MAX: Final = 200
 _UNEXPECTED: Final = "it failed inside the hive, whose log says why"
 
@@ -74,13 +76,14 @@ class Deploying:
         try:
             with self._store.bus.watch(APPROVALS) as watch:
                 while True:
+                    is_all_told = False
                     try:
                         if not self._is_settled:
                             await self.settle_trials()
-                        await self.tell()
+                        is_all_told = await self.tell()
                     except Exception:  # noqa: BLE001 - the loop outlives every error
                         _log.exception("configurations could not be looked at; it is tried again")
-                    await watch.wait()
+                    await watch.wait(None if is_all_told else AGAIN_SECONDS)
         finally:
             for task in self._again:
                 task.cancel()
@@ -199,17 +202,20 @@ class Deploying:
     def closed(self, work: Writing, approved: Approved, state: ApprovalState) -> None:
         """Have the tag set that says no; `tell` sets it, now or at the next start."""
 
-    async def tell(self) -> None:
-        """Set the tags of decisions that have none yet: of what was denied or withdrawn."""
-        for row in await self._store.read(_said_no):
-            if row.id in self._told:
-                continue
-            self._told.add(row.id)
-            approved = approval_rows.approved(row)
-            name, commit = str(approved.agent), str(approved.payload["commit"])
-            if await self._store.read(partial(spawned.find, name=name)) is not None:
-                said = row.note or f"{row.state} by {row.decided_by}"
-                await self._kept.tag(name, Tag.DENIED.of(row.id), commit, said)
+    async def tell(self) -> bool:
+        """Set the tags of decisions that have none yet: of what was denied or withdrawn.
+
+        Gives whether all could be set; the others are tried the next time.
+        """
+        wanted = [row for row in await self._store.read(_said_no) if row.id not in self._told]
+        for row in wanted:
+            try:
+                await self._tell(row)
+            except (HiveError, OSError) as error:
+                _log.warning("approval %s could not be tagged as denied: %s", row.id, error)
+            else:
+                self._told.add(row.id)
+        return all(row.id in self._told for row in wanted)
 
     async def redeploy(
         self, operator: Actor, name: str, revision: str, *, via: str
@@ -257,6 +263,13 @@ class Deploying:
                 for each in found
             ]
         }
+
+    async def _tell(self, row: Row) -> None:
+        approved = approval_rows.approved(row)
+        name, commit = str(approved.agent), str(approved.payload["commit"])
+        if await self._store.read(partial(spawned.find, name=name)) is not None:
+            said = row.note or f"{row.state} by {row.decided_by}"
+            await self._kept.tag(name, Tag.DENIED.of(row.id), commit, said)
 
     def _require(self, asking: Asking, name: str) -> Row:
         if name in self._agents.declared.agents:

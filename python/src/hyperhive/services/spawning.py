@@ -4,6 +4,7 @@ What is spawned is a row beside the declaration, and its configuration a commit.
 before the agent is, so a crash in the middle leaves either an agent or nothing.
 """
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
@@ -58,6 +59,9 @@ _AGENT_NIX: Final = """\
   environment.systemPackages = [ ];
 }}
 """
+
+
+_log = logging.getLogger(__name__)
 
 
 async def _nothing(_name: str) -> None:
@@ -183,9 +187,11 @@ class Spawning:
             work.wake(LIFECYCLE)
 
         await self._store.write(job)
-        await self.let_in(name)
-        await self._store.write(lambda work: work.wake(LIFECYCLE))
-        is_ready = await self._hello(name) if self.awaits_hello else None
+        is_ready: bool | None = None
+        if not await self._let_in(name):
+            is_ready = False
+        elif self.awaits_hello:
+            is_ready = await self._hello(name)
         return {"agent": name, "revision": revision, "ready": is_ready}
 
     async def settle(self, approved: Approved) -> Mapping[str, Any] | None:
@@ -259,8 +265,30 @@ class Spawning:
 
         done = await self._store.write(job)
         if not is_there:
-            await self.let_in(name)
+            await self._let_in(name)
         return done
+
+    async def _let_in(self, name: str) -> bool:
+        """Open the socket of an agent that is there; whether it could be, otherwise with an alert.
+
+        Its box may be made only now.
+        """
+        fault = ""
+        try:
+            await self.let_in(name)
+        except Exception as error:  # noqa: BLE001 - the agent is there, whatever this was
+            _log.exception("the socket of %s could not be opened", name)
+            fault = f"{name} cannot reach the hive: its socket could not be opened ({error}). "
+
+        def job(work: Writing) -> None:
+            alerts.clear_alert(work, socket_key(name))
+            if fault:
+                text = fault + "Restart the hive's server, which opens it anew."
+                alerts.raise_alert(work, socket_key(name), text, severity="error", agent=name)
+            work.wake(LIFECYCLE)
+
+        await self._store.write(job)
+        return not fault
 
     async def _hello(self, name: str) -> bool:
         with self._store.bus.watch() as watch:
@@ -280,6 +308,11 @@ def _require_unasked(asking: Asking, name: str) -> None:
                 f"Approval {row.id} asks for an agent {name} already.",
                 "Wait for what becomes of it, or choose another name.",
             )
+
+
+def socket_key(name: str) -> str:
+    """Name the alert about an agent's socket that could not be opened."""
+    return f"socket:{name}"
 
 
 def seed(name: str, agent_json: str, runtime: RuntimeKind) -> dict[str, str]:
