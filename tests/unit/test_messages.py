@@ -70,7 +70,8 @@ def test_a_body_that_cannot_be_sent_is_refused_with_a_remedy(body: str) -> None:
 
 @promise("M11")
 def test_a_body_over_the_limit_is_told_to_become_a_file() -> None:
-    with pytest.raises(TooLargeError, match=r"16385 bytes; the limit is 16384\. Put the text in a"):
+    said = r"16385 bytes; the limit is 16384 \(quotas\.messageBytes\)\. Put the text in a"
+    with pytest.raises(TooLargeError, match=said):
         rules.check_body("x" * 16385)
 
 

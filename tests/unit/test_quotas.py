@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from hyperhive.domain.approvals import ApprovalKind, Proposal
 from hyperhive.domain.errors import NotFoundError, QuotaError, QuotaUsedError, TooLargeError
 from hyperhive.domain.quotas import Bucket, Grant, Quota
 from hyperhive.store import Writing
@@ -120,12 +121,32 @@ async def test_an_agents_own_quotas_override_the_hives(tmp_path: Path) -> None:
     async with a_desk(tmp_path, hive=hive, alice=own) as desk:
         await desk.send("alice", "bob", "x" * 20)
 
-        with pytest.raises(TooLargeError, match=r"11 bytes; the limit is 10"):
+        with pytest.raises(
+            TooLargeError, match=r"11 bytes; the limit is 10 \(quotas.messageBytes\)"
+        ):
             await desk.send("bob", "alice", "x" * 11)
-        with pytest.raises(TooLargeError, match=r"21 bytes; the limit is 20"):
+        with pytest.raises(TooLargeError, match=r"21 bytes; the limit is 20 \("):
             await desk.send("alice", "bob", "x" * 21)
         assert (await desk.quotas.of("alice"))["message_bytes"] == {"limit": 20}
         assert await messages_left(desk) == 2
+
+
+async def test_one_approval_too_many_is_told_when_the_next_one_expires(tmp_path: Path) -> None:
+    clock = ManualClock()
+    hive = {"quotas": {"pendingApprovals": 2}}
+    async with a_desk(tmp_path, hive=hive, clock=clock) as desk:
+        alice = an_actor("alice")
+        for wait in (None, 90.0):
+            asked = Proposal(ApprovalKind.ACTION, "Merge it", ttl_seconds=wait)
+            await desk.approvals.request(alice, asked)
+        await desk.approvals.request(
+            an_actor("bob"), Proposal(ApprovalKind.ACTION, "Merge it", ttl_seconds=5.0)
+        )
+        clock.advance(30.0)
+
+        with pytest.raises(QuotaUsedError, match=r"2 of 2\. There is room again in 60 s\.") as used:
+            await desk.approvals.request(alice, Proposal(ApprovalKind.ACTION, "Merge it, too"))
+        assert used.value.frees_in_seconds == 60.0
 
 
 async def test_what_a_write_took_is_given_back_when_its_commit_fails(tmp_path: Path) -> None:

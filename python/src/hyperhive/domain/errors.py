@@ -48,13 +48,14 @@ class InvalidError(HiveError):
 
 
 class TooLargeError(HiveError):
-    """A text or request is larger than its limit (bytes)."""
+    """A text or request is larger than its limit (bytes), which ``option`` declares if any does."""
 
     code = "too_large"
     status = 413
 
-    def __init__(self, what: str, size: int, limit: int, remedy: str) -> None:
-        super().__init__(f"The {what} has {size} bytes; the limit is {limit}.", remedy)
+    def __init__(self, what: str, size: int, limit: int, remedy: str, *, option: str = "") -> None:
+        declared = f" ({option})" if option else ""
+        super().__init__(f"The {what} has {size} bytes; the limit is {limit}{declared}.", remedy)
         self.size = size
         self.limit = limit
 

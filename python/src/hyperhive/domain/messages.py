@@ -19,6 +19,7 @@ from enum import StrEnum
 from typing import Final
 
 from hyperhive.domain.errors import InvalidError, TooLargeError
+from hyperhive.domain.quotas import Quota
 from hyperhive.domain.turns import COUNTED, UNANSWERED, TurnOutcome
 
 BODY_BYTES_MAX: Final = 16 * 1024
@@ -109,6 +110,7 @@ def check_body(body: str, limit: int = BODY_BYTES_MAX) -> None:
             size,
             limit,
             "Put the text in a file under /shared or your own state and send its path.",
+            option=Quota.MESSAGE_BYTES.option,
         )
 
 

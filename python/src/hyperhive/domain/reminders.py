@@ -20,6 +20,7 @@ from typing import Final
 
 from hyperhive.domain.errors import ForbiddenError, InvalidError, QuotaError, TooLargeError
 from hyperhive.domain.messages import BODY_BYTES_MAX
+from hyperhive.domain.quotas import Quota
 
 FILE_BYTES_MAX: Final = 64 * 1024
 """Bytes of a text that goes into a file."""
@@ -127,6 +128,7 @@ def check_text(text: str, limit: int, *, has_file: bool) -> None:
             limit,
             f'Set file_path (a path in your own state, or "{AUTO}"): the text is written there '
             "when it is due.",
+            option=Quota.REMINDER_BYTES.option,
         )
 
 

@@ -124,8 +124,9 @@ class Approvals:
     def add(self, work: Writing, actor: Actor, proposal: Proposal) -> int:
         """Ask for a yes within a transaction of the caller's, and give its number."""
         self.executor(proposal.kind).refuse(work, proposal)
-        used = rows.pending_of(work, actor.name)
-        self._quotas.check(actor, Quota.PENDING_APPROVALS, used)
+        used, due = rows.pending_of(work, actor.name), rows.next_expiry(work, actor.name)
+        frees = None if due is None else max(0.0, due - work.now)
+        self._quotas.check(actor, Quota.PENDING_APPROVALS, used, frees_in_seconds=frees)
         return rows.add(work, actor, proposal)
 
     async def approve(

@@ -134,10 +134,12 @@ def pending_of(asking: Asking, requester: str) -> int:
     return int(found.scalar() or 0)
 
 
-def next_expiry(asking: Asking) -> float | None:
-    """When the next pending one expires; ``None`` when none does."""
-    pending = (_a.state == literal("'pending'"), _OPEN)
-    found = asking.execute(select(func.min(_a.expires_at)).where(*pending)).scalar()
+def next_expiry(asking: Asking, requester: str | None = None) -> float | None:
+    """When the next pending one expires, of one requester or of all; ``None`` when none does."""
+    wanted = select(func.min(_a.expires_at)).where(_a.state == literal("'pending'"), _OPEN)
+    if requester is not None:
+        wanted = wanted.where(_a.requester == requester)
+    found = asking.execute(wanted).scalar()
     return None if found is None else float(found)
 
 
