@@ -47,6 +47,18 @@ async def test_a_digest_that_does_not_fit_is_a_conflict(hive: Whole) -> None:
     assert (answer.status, answer.json()["code"]) == (409, "conflict")
 
 
+@promise("I6")
+async def test_what_the_operator_asks_for_is_in_the_audit_log_with_its_way_in(hive: Whole) -> None:
+    for client, name, way in (
+        (hive.operator, "carol", "http"),
+        (hive.admin, "dave", "admin socket"),
+    ):
+        asked = await client.post("/api/spawn", {"name": name, "description": "sings"})
+        (entry, *_) = (await hive.operator.get("/api/audit"))["entries"]
+        assert (entry["verb"], entry["subject"]) == ("request_spawn", f"approval:{asked['id']}")
+        assert entry["via"] == way
+
+
 @pytest.mark.parametrize("verb", ["approve", "deny", "cancel"])
 async def test_a_stranger_decides_nothing(hive: Whole, verb: str) -> None:
     number = await asked(hive)

@@ -25,6 +25,7 @@ from hyperhive.nix.flakes import FlakeInputs, NoInputs
 from hyperhive.nix.systems import NoSystems
 from hyperhive.services.carrying import Carrying
 from hyperhive.store import approvals as approval_rows
+from hyperhive.store import audit
 from tests.promises import promise
 from tests.spawning import QUEEN, Bench, Boxes, a_bench
 
@@ -113,6 +114,16 @@ def test_what_a_lock_says_cannot_hide_in_what_is_shown() -> None:
 def test_what_is_no_lock_is_refused(text: str) -> None:
     with pytest.raises(InvalidError, match="lock of the flake is none"):
         list(changes(text, a_lock(nixpkgs="a")))
+
+
+async def test_who_asks_with_the_operators_authority_is_in_the_audit_log(bench: Bench) -> None:
+    for actor in (QUEEN, THE_OPERATOR):
+        await bench.updating.request(actor, via="admin")
+
+    found = await bench.desk.store.read(lambda asking: audit.search(asking, before=None, limit=9))
+    verbs = [(each["actor"], each["via"], each["verb"]) for each in found]
+    assert ("operator", "admin", "request_input_update") in verbs
+    assert [verb for *_, verb in verbs].count("request_input_update") == 1
 
 
 @promise("N10")

@@ -95,6 +95,7 @@ class Approvals:
         *,
         key: str | None = None,
         check: Callable[[Asking], None] = _nothing,
+        via: str = "server",
     ) -> dict[str, Any]:
         """Ask for a yes and say under which number.
 
@@ -114,6 +115,8 @@ class Approvals:
             check(work)
             number = self.add(work, actor, proposal)
             row = _found(work, number)
+            if actor.is_operator:
+                _audit(work, actor, f"request_{row.kind}", row, via)
             answer = _standing(row, work.seq)
             if key is not None:
                 request_keys.remember(work, actor.name, key, unique, answer)

@@ -49,7 +49,9 @@ class UpdatingInputs:
         self._looking = asyncio.Lock()
         self._trying = asyncio.Lock()
 
-    async def request(self, actor: Actor, *, key: str | None = None) -> dict[str, Any]:
+    async def request(
+        self, actor: Actor, *, key: str | None = None, via: str = "server"
+    ) -> dict[str, Any]:
         """Ask for the newest inputs; the approval shows what each of them changes to."""
         require_authority(self._agents, actor, "ask for newer inputs")
         if self._looking.locked():
@@ -65,7 +67,7 @@ class UpdatingInputs:
         )
         payload = {"base": _digest(old), "lock": new, "diff": difference(old, new)}
         proposal = Proposal(ApprovalKind.INPUT_UPDATE, TITLE, details, payload)
-        return await self._approvals.request(actor, proposal, key=key)
+        return await self._approvals.request(actor, proposal, key=key, via=via)
 
     def refuse(self, asking: Asking, proposal: Proposal) -> None:
         """Refuse nothing yet: what is in place is looked at when it is carried out."""

@@ -98,6 +98,7 @@ class Spawning:
         system_prompt: str = "",
         model: str | None = None,
         key: str | None = None,
+        via: str = "server",
     ) -> dict[str, Any]:
         """Ask for a new agent; the answer names the approval that the operator decides."""
         require_authority(self._agents, actor, "ask for a new agent")
@@ -123,7 +124,11 @@ class Spawning:
         title = f"Spawn the agent {name}" if name_fault(name) is None else "Spawn an agent"
         proposal = Proposal(ApprovalKind.SPAWN, title, details, payload)
         return await self._approvals.request(
-            actor, proposal, key=key, check=lambda asking: _require_unasked(asking, name)
+            actor,
+            proposal,
+            key=key,
+            check=lambda asking: _require_unasked(asking, name),
+            via=via,
         )
 
     def refuse(self, asking: Asking, proposal: Proposal) -> None:

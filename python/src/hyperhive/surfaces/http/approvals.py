@@ -81,6 +81,8 @@ class InputsApi(Controller):
     tags = ("hive",)
 
     @post("/update-inputs", summary="Ask for newer inputs of spawned agents", status_code=200)
-    async def update_inputs(self, lifecycle: NamedDependency[Lifecycle]) -> dict[str, Any]:
+    async def update_inputs(
+        self, request: Asked, lifecycle: NamedDependency[Lifecycle]
+    ) -> dict[str, Any]:
         """Make an approval that shows what would change; refused where there is no flake."""
-        return await lifecycle.inputs.request(THE_OPERATOR)
+        return await lifecycle.inputs.request(THE_OPERATOR, via=via(request))

@@ -262,7 +262,10 @@ class HiveApi(Controller):
 
     @post("/spawn", summary="Ask for a new agent, to be approved", status_code=200)
     async def spawn(
-        self, lifecycle: NamedDependency[Lifecycle], data: JSONBody[RequestSpawn]
+        self,
+        request: Asked,
+        lifecycle: NamedDependency[Lifecycle],
+        data: JSONBody[RequestSpawn],
     ) -> dict[str, Any]:
         """Ask for an agent; the answer names the approval."""
         return await lifecycle.spawning.request(
@@ -271,6 +274,7 @@ class HiveApi(Controller):
             data.description,
             system_prompt=data.system_prompt,
             model=data.model,
+            via=via(request),
         )
 
     @post("/tombstones/{name:str}/revive", summary="Bring back a destroyed agent", status_code=200)
