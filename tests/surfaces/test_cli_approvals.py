@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -74,6 +75,41 @@ def test_a_request_is_listed_and_shown_whole_without_control_characters(
     digest = approval(beside, number)["digest"]
     assert f"digest {digest}" in shown.out
     assert json.loads(run("--json", "approvals", str(number)).out)["digest"] == digest
+
+
+def test_what_waits_is_listed_however_old_it_is_and_older_ones_can_be_paged_to(
+    run: Callable[..., Ran], ask: Callable[..., int]
+) -> None:
+    waits, *decided = (ask() for _ in range(4))
+    for number in decided:
+        run("deny", str(number))
+
+    def listed(*options: str) -> tuple[str, list[int]]:
+        first, *lines = run("approvals", *options).out.splitlines()
+        lines = [first, *lines] if first.startswith("ID") else lines
+        return first, [int(line.split()[0]) for line in lines[1:]]
+
+    older, numbers = listed("--limit", "2")
+    assert older == f"Older ones: --before {decided[1]}"
+    assert numbers[-3:] == [waits, *decided[1:]]
+    assert decided[0] not in numbers
+    assert listed("--before", str(decided[1]), "--limit", "2")[1] == [waits, decided[0]]
+    assert listed("--state", "denied", "--limit", "1")[1] == decided[2:]
+    paged = json.loads(run("--json", "approvals", "--limit", "2").out)
+    assert [each["id"] for each in paged["approvals"]][:3] == [*decided[:0:-1], waits]
+
+
+def test_one_shown_whole_says_when_it_expires_who_decided_and_what_came_of_it(
+    run: Callable[..., Ran], ask: Callable[..., int]
+) -> None:
+    number = ask(ttl_seconds=3600)
+    assert "\n  expires " in run("approvals", str(number)).out
+
+    run("deny", str(number), "not on a Friday")
+
+    shown = run("approvals", str(number)).out
+    assert "\n  expires " not in shown
+    assert re.search(r"\n  decided .* by operator\n  note    not on a Friday\n", shown)
 
 
 @promise("A1")

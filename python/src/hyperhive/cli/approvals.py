@@ -1,23 +1,44 @@
 """``hyperhive approvals``, ``approve`` and ``deny``: the operator's decisions."""
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from hyperhive.cli.options import HiveCommand
 from hyperhive.cli.output import clock, print_json, printable, printable_lines, table
 from hyperhive.cli.settings import Settings
+from hyperhive.domain.approvals import CLOSED, ApprovalState
+
+if TYPE_CHECKING:
+    from hyperhive.client import OperatorClient
+
+PAGE: Final = 500
 
 
 @click.command(cls=HiveCommand)
 @click.argument("number", type=int, metavar="[ID]", required=False)
+@click.option(
+    "--state", type=click.Choice([state.value for state in ApprovalState]), help="Only in it."
+)
+@click.option("--before", type=int, metavar="ID", help="Only requests older than this one.")
 @click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True)
 @click.pass_obj
-def approvals(settings: Settings, number: int | None, limit: int) -> None:
-    """List what agents ask a yes for, or show one request whole."""
+def approvals(
+    settings: Settings, number: int | None, state: str | None, before: int | None, limit: int
+) -> None:
+    """List what agents ask a yes for, the newest last, or show one request whole.
+
+    Without --state and --before, what is not over yet is listed besides, however old it is.
+    """
     with settings.client() as hive:
-        answer = hive.approvals(limit=limit) if number is None else hive.approval(number)
+        if number is not None:
+            answer = hive.approval(number)
+        else:
+            standing = _standing(hive) if state is None and before is None else []
+            answer = hive.approvals(before=before, limit=limit, state=state)
+            oldest = answer["approvals"][-1]["id"] if answer["more"] else 0
+            answer["approvals"] += [each for each in standing if each["id"] < oldest]
     if settings.as_json:
         print_json(answer)
     elif number is not None:
@@ -25,6 +46,8 @@ def approvals(settings: Settings, number: int | None, limit: int) -> None:
     elif not answer["approvals"]:
         print("No approvals.")
     else:
+        if oldest:
+            print(f"Older ones: --before {oldest}")
         rows = [
             (a["id"], clock(a["at"]), a["requester"], a["kind"], _state(a), a["title"])
             for a in answer["approvals"][::-1]
@@ -91,6 +114,19 @@ def _asked(settings: Settings) -> str:
     return answer
 
 
+def _standing(hive: "OperatorClient") -> list[dict[str, Any]]:
+    """Give all that is not over yet, newest first."""
+    found: list[dict[str, Any]] = []
+    for state in set(ApprovalState) - CLOSED:
+        page: dict[str, Any] = {"more": True}
+        before = None
+        while page["more"]:
+            page = hive.approvals(before=before, limit=PAGE, state=state.value)
+            found += page["approvals"]
+            before = found[-1]["id"] if found else None
+    return sorted(found, key=lambda each: -int(each["id"]))
+
+
 def _state(approval: dict[str, Any]) -> str:
     return f"{approval['state']}, used" if approval["used_at"] is not None else approval["state"]
 
@@ -111,7 +147,12 @@ def _whole(approval: dict[str, Any]) -> str:
         ("at", clock(approval["at"])),
     ]
     facts += [("state", _state(approval))]
+    if approval["state"] == ApprovalState.PENDING and approval["expires_at"] is not None:
+        facts += [("expires", clock(approval["expires_at"]))]
+    if approval["decided_at"] is not None:
+        facts += [("decided", f"{clock(approval['decided_at'])} by {approval['decided_by']}")]
     facts += [(key, str(approval[key])) for key in ("note", "error") if approval[key]]
+    facts += [("result", json.dumps(approval["result"]))] if approval["result"] else []
     facts += [("about", shown["agent"])] if shown["agent"] else []
     payload = dict(shown["payload"])
     texts = [key for key, value in payload.items() if isinstance(value, str) and "\n" in value]
