@@ -78,5 +78,5 @@ def test_the_manager_restarts_and_rebuilds_an_agent_and_sees_its_logs(
         lines = queen.call("get_logs", agent="alice", lines=1)["lines"]
     assert len({first, second, third}) == 3
     assert len(lines) == 1
-    assert {verb for verb, _ in verbs_of(hive, "queen")} == {"restart"}
+    assert {verb for verb, _ in verbs_of(hive, "queen")} == {"restart", "rebuild"}
     assert hive.state_of("queen") == "ready"

@@ -347,6 +347,40 @@ def test_the_end_of_an_earlier_restart_is_not_taken_for_the_new_ones(
     assert ran.status == 0
 
 
+@pytest.mark.parametrize(
+    ("order", "events", "status", "said"),
+    [
+        ([], [], 0, "bob does not run: it starts from what is configured now."),
+        (
+            ["bob"],
+            [
+                an_event(6, "alert_raised", key="system:bob", text="the store is full"),
+                an_event(7, "rollout_changed", rollout=None),
+            ],
+            1,
+            "the store is full",
+        ),
+    ],
+)
+def test_a_rebuild_that_no_restart_follows_does_not_wait_for_one(
+    ask: Run,
+    server: FakeHive,
+    order: list[str],
+    events: list[dict[str, object]],
+    status: int,
+    said: str,
+) -> None:
+    server.answers("GET", "/api/state", Answer(a_snapshot()))
+    done = {"agent": "bob", "did": "rebuild", "order": order, "seq": 5}
+    server.answers("POST", "/api/agents/bob/rebuild", Answer(done))
+    server.answers("GET", "/dashboard/stream", a_stream(*events))
+
+    ran = ask("rebuild", "bob")
+
+    assert ran.status == status
+    assert said in ran.out + ran.err
+
+
 def test_a_plan_is_a_table_of_actions_and_warnings(ask: Run, server: FakeHive) -> None:
     step = {"action": "restart", "agent": "bob", "reason": "its declaration changed"}
     server.answers("GET", "/api/plan", Answer({"actions": [step], "warnings": ["limits is set."]}))

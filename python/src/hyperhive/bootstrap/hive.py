@@ -53,6 +53,7 @@ from hyperhive.services.permissions import WAIT_SECONDS, Permissions
 from hyperhive.services.pulls import Pulls
 from hyperhive.services.questions import Questions
 from hyperhive.services.quotas import Quotas
+from hyperhive.services.rebuilding import Rebuilding
 from hyperhive.services.recovery import Recovery
 from hyperhive.services.recurring import Recurring
 from hyperhive.services.reminders import Reminders
@@ -123,6 +124,7 @@ class Running:
     inputs: UpdatingInputs
     carrying: Carrying
     restarts: Restarts
+    rebuilding: Rebuilding
     trials: Trials
     stalls: Stalls
     disk: Disk
@@ -220,6 +222,7 @@ async def running(
         tasks.start(run.carrying.run(), "approvals")
         tasks.start(run.deploying.run(), "tags of decisions")
         tasks.start(run.building.run(), "systems")
+        tasks.start(run.rebuilding.run(), "rebuilds")
         if forge is not None and run.forge.kind is not None:
             await Forging(
                 store,
@@ -338,6 +341,7 @@ async def _assemble(
         inputs=updating,
         carrying=carrying,
         restarts=restarts,
+        rebuilding=Rebuilding(store, restarts, building),
         trials=trials,
         stalls=Stalls(
             store, agents, sessions, turns, stall_seconds=waits.stall, hello_seconds=waits.hello
@@ -377,6 +381,7 @@ async def _surfaces(
     lifecycle = Lifecycle(
         control=run.control,
         restarts=run.restarts,
+        rebuilding=run.rebuilding,
         disk=run.disk,
         plan=run.declaring.plan,
         apply=run.declaring.apply,
@@ -393,6 +398,7 @@ async def _surfaces(
         run.approvals,
         run.control,
         run.restarts,
+        run.rebuilding,
         run.inputs,
         run.declaring.apply,
         run.boxes.logs,

@@ -10,7 +10,7 @@ from hyperhive.cli.output import clock, print_json, printable
 from hyperhive.cli.settings import Settings
 from hyperhive.cli.stories import RestartStory
 from hyperhive.client.answers import Done, Snapshot
-from hyperhive.domain.errors import HiveError, UnavailableError
+from hyperhive.domain.errors import ConflictError, HiveError, UnavailableError
 
 if TYPE_CHECKING:
     from hyperhive.client import OperatorClient
@@ -66,17 +66,20 @@ def rebuild(
 ) -> int:
     """Make the boxes of agents, or of --all, anew from what is configured now.
 
-    The declaration is read again first. It goes on and is followed as `hyperhive restart` is.
+    The declaration is read again first. It goes on and is followed as `hyperhive restart` is. Where
+    the system of a single agent has to be built first, that is waited for; exits 1 if it cannot be.
+    One that crashed too often starts again.
     """
     chosen = _chosen(names, everyone=everyone)
+    only = chosen[0] if chosen is not None and len(chosen) == 1 else None
 
     def begin(hive: "OperatorClient") -> Done:
-        if chosen is not None and len(chosen) == 1:
-            return hive.rebuild(chosen[0])
+        if only is not None:
+            return hive.rebuild(only)
         hive.apply()
         return hive.restart_hive(chosen, reason=REBUILT)
 
-    return _carry_out(settings, begin, no_wait=no_wait)
+    return _carry_out(settings, begin, no_wait=no_wait, fails=f"system:{only}" if only else "")
 
 
 def _chosen(names: tuple[str, ...], *, everyone: bool) -> list[str] | None:
@@ -88,27 +91,45 @@ def _chosen(names: tuple[str, ...], *, everyone: bool) -> list[str] | None:
 
 
 def _carry_out(
-    settings: Settings, begin: "Callable[[OperatorClient], Done]", *, no_wait: bool
+    settings: Settings,
+    begin: "Callable[[OperatorClient], Done]",
+    *,
+    no_wait: bool,
+    fails: str = "",
 ) -> int:
+    """Begin a restart and follow it, unless an alert of the key ``fails`` says that none comes."""
     with settings.client() as hive:
         before = hive.state()
         done = begin(hive)
+        if done.get("order") == []:
+            if settings.as_json:
+                print_json(done)
+            else:
+                print(f"{done['agent']} does not run: it starts from what is configured now.")
+            return 0
         if no_wait:
             if settings.as_json:
                 print_json(done)
             else:
                 print("The restart is under way: see `hyperhive status`.")
             return 0
-        story = _followed(hive, before, settings)
+        story = _followed(hive, before, settings, fails)
     if settings.as_json:
         print_json(story.outcome())
     return int(bool(story.failed))
 
 
-def _followed(hive: "OperatorClient", before: Snapshot, settings: Settings) -> RestartStory:
-    """Tell the restart that began after a snapshot, to its end."""
+def _followed(
+    hive: "OperatorClient", before: Snapshot, settings: Settings, fails: str
+) -> RestartStory:
+    """Tell the restart that began after a snapshot, to its end.
+
+    Raises `ConflictError` with the words of the alert of the key ``fails``.
+    """
     story = RestartStory(before)
     for event in hive.events(before["seq"], epoch=before["epoch"], on_disconnect=_waiting):
+        if event["kind"] == "alert_raised" and event["data"]["key"] == fails:
+            raise ConflictError(event["data"]["text"])
         for line in story.tell(event):
             if not settings.as_json:
                 print(f"{clock(event['at'])}  {printable(line)}", flush=True)

@@ -48,15 +48,31 @@ class Building:
     async def look(self) -> None:
         """Build the systems that are not as they should be."""
         for name, commit in tuple(self._agents.revisions.items()):
-            if (name, commit) in self._failed or self._systems.is_current(name, commit):
-                continue
-            try:
-                await self._systems.build(name, commit)
-            except (HiveError, OSError) as error:
-                self._failed.add((name, commit))
-                await self._tell(name, error)
-            else:
-                await self._store.write(partial(_done, name=name))
+            if (name, commit) not in self._failed and self.is_missing(name):
+                await self.build(name)
+
+    def is_missing(self, name: str) -> bool:
+        """Whether a system is built for an agent, and the right one is not there."""
+        commit = self._agents.revisions.get(name)
+        return commit is not None and not self._systems.is_current(name, commit)
+
+    def ask_again(self, work: Writing, name: str) -> None:
+        """Take back what was said of a system that could not be built: it is tried again."""
+        alerts.clear_alert(work, _key(name))
+
+    async def build(self, name: str) -> bool:
+        """Build the system of an agent; whether it is there now, otherwise an alert says why."""
+        commit = self._agents.revisions.get(name)
+        if commit is None:
+            return False
+        try:
+            await self._systems.build(name, commit)
+        except (HiveError, OSError) as error:
+            self._failed.add((name, commit))
+            await self._tell(name, error)
+            return False
+        await self._store.write(partial(_done, name=name))
+        return True
 
     async def _tell(self, name: str, error: Exception) -> None:
         _log.warning("the system of %s is not built: %s", name, error)

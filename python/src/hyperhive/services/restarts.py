@@ -69,14 +69,18 @@ class Restarts:
         The operator may, and the manager. Raises `ForbiddenError` for anyone else,
         `ConflictError` while another is under way.
         """
-        if not (operator.is_operator or self._agents.is_manager(operator)):
+        self.require_may(operator, names or ())
+        return await self._begin(operator, names, reason, via=via)
+
+    def require_may(self, actor: Actor, names: tuple[str, ...]) -> None:
+        """Refuse whoever may not restart agents, and names that no agent bears."""
+        if not (actor.is_operator or self._agents.is_manager(actor)):
             raise ForbiddenError(
                 "Only the operator and the manager may restart an agent.", "Ask the manager."
             )
-        unknown = [name for name in names or () if name not in self._agents.roster.members]
+        unknown = [name for name in names if name not in self._agents.roster.members]
         if unknown:
             raise NotFoundError("agent", unknown[0], self._agents.roster.members)
-        return await self._begin(operator, names, reason, via=via)
 
     async def begin_changed(self, names: tuple[str, ...]) -> None:
         """Begin to restart the agents whose declaration changed, unless a restart is under way.

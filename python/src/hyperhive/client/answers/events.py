@@ -1,6 +1,6 @@
 """Events, pages of them, and the position that an action caused."""
 
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 
 class Event(TypedDict):
@@ -22,8 +22,12 @@ class HistoryPage(TypedDict):
 
 
 class Done(TypedDict):
-    """What was done, to which agent (``None``: the hive), and the ``seq`` at which it shows."""
+    """What was done, to which agent (``None``: the hive), and the ``seq`` at which it shows.
+
+    Of a restart, ``order`` has who is restarted.
+    """
 
     agent: str | None
     did: str
     seq: int
+    order: NotRequired[list[str]]

@@ -15,6 +15,7 @@ from hyperhive.services.control import Control
 from hyperhive.services.deploying import Deploying
 from hyperhive.services.disk import Disk
 from hyperhive.services.inputs import UpdatingInputs
+from hyperhive.services.rebuilding import Rebuilding
 from hyperhive.services.restarts import Restarts
 from hyperhive.services.spawning import Spawning
 from hyperhive.surfaces.http.requests import (
@@ -42,6 +43,7 @@ class Lifecycle:
 
     control: Control
     restarts: Restarts
+    rebuilding: Rebuilding
     disk: Disk
     plan: Callable[[Path | None], Awaitable[dict[str, Any]]]
     apply: Callable[[], Awaitable[dict[str, Any]]]
@@ -90,10 +92,10 @@ class AgentsApi(Controller):
     async def rebuild(
         self, name: FromPath[str], request: Asked, lifecycle: NamedDependency[Lifecycle]
     ) -> dict[str, Any]:
-        """Read the declaration anew and restart the agent."""
+        """Read the declaration anew, build what is missing and restart the agent."""
         await lifecycle.apply()
-        return await lifecycle.restarts.begin(
-            THE_OPERATOR, (name,), "the operator rebuilds it", via=via(request)
+        return await lifecycle.rebuilding.begin(
+            THE_OPERATOR, name, "the operator rebuilds it", via=via(request)
         )
 
     @post("/pause", summary="Start no further turn", status_code=200)

@@ -15,6 +15,7 @@ from hyperhive.domain.approvals import (
 from hyperhive.services.approvals import Approvals
 from hyperhive.services.control import Control
 from hyperhive.services.inputs import UpdatingInputs
+from hyperhive.services.rebuilding import Rebuilding
 from hyperhive.services.restarts import Restarts
 from hyperhive.surfaces.mcp.calls import Call
 from hyperhive.surfaces.mcp.tool import Arguments, Tool
@@ -79,7 +80,9 @@ Stop an agent until you or the operator start it again. Its messages wait; its f
 RESTART: Final = """\
 Restart an agent: its running turn gets time to end, then its box is made anew. Its files and its \
 session stay."""
-REBUILD: Final = "Read the hive's declaration anew and restart an agent from it."
+REBUILD: Final = """\
+Read the hive's declaration anew and restart an agent from it; its system is built first where \
+that is needed. One that crashed too often starts again."""
 GET_LOGS: Final = "Show what an agent's box printed last, to see why it does not work."
 REQUEST_UPDATE_INPUTS: Final = """\
 Ask the operator to update the inputs that spawned agents are built from: the newest are looked \
@@ -93,6 +96,7 @@ class Hands:
     approvals: Approvals
     control: Control
     restarts: Restarts
+    rebuilding: Rebuilding
     inputs: UpdatingInputs
     apply: Callable[[], Awaitable[dict[str, Any]]]
     logs: Callable[[str, int], Awaitable[list[str]]]
@@ -140,7 +144,7 @@ class Hands:
     async def _rebuild(self, call: Call, given: OfAgent) -> dict[str, Any]:
         await self.apply()
         reason = f"{call.agent} rebuilds it"
-        return await self.restarts.begin(call.actor, (given.agent,), reason, via=VIA)
+        return await self.rebuilding.begin(call.actor, given.agent, reason, via=VIA)
 
     async def _get_logs(self, _call: Call, given: GetLogs) -> dict[str, Any]:
         lines = await self.logs(given.agent, given.lines)
