@@ -31,6 +31,7 @@ class Known:
     delivery: str | None = None
     until: float | None = None
     confirmed: bool = False
+    withdrawn: bool = False
 
     @property
     def is_leased(self) -> bool:

@@ -187,16 +187,16 @@ class Deploying:
         """Put back what is deployed wherever something else is in place that nobody tries."""
         for row in await self._store.read(spawned.standing):
             lock = self._one_at_a_time[row.name]
-            if lock.locked():
-                continue
-            async with lock:
-                try:
+            try:
+                if await self._kept.main(row.name) == row.revision or lock.locked():
+                    continue
+                async with lock:
                     is_back = await self._put_back(row.name)
-                except HiveError as error:
-                    _log.warning("what is deployed to %s cannot be read: %s", row.name, error)
-                else:
-                    if is_back:
-                        _log.warning("%s runs again what is deployed", row.name)
+            except HiveError as error:
+                _log.warning("what is deployed to %s cannot be read: %s", row.name, error)
+            else:
+                if is_back:
+                    _log.warning("%s runs again what is deployed", row.name)
         self._is_settled = True
 
     def closed(self, work: Writing, approved: Approved, state: ApprovalState) -> None:
