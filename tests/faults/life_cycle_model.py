@@ -13,6 +13,9 @@ ATTEMPTS = 5
 HAND_SECONDS = 900
 KEY_SECONDS = 24 * 3600
 COUNTED = ("failed", "timed_out", "died")
+UNANSWERED = ("unconfirmed", "expired")
+UNANSWERED_FREE = 2
+"""So many deliveries may stay unanswered before one of them counts."""
 
 
 @dataclass(slots=True)
@@ -32,6 +35,8 @@ class Known:
     until: float | None = None
     confirmed: bool = False
     withdrawn: bool = False
+    unanswered: int = 0
+    """How often nobody said what became of a delivery, since it was last requeued."""
 
     @property
     def is_leased(self) -> bool:
@@ -121,7 +126,11 @@ class Model:
             _let_go(known)
             known.flagged = known.flagged or seen
             known.state = "queued"
-            if reason not in COUNTED:
+            counts = reason in COUNTED
+            if reason in UNANSWERED:
+                counts = known.unanswered >= UNANSWERED_FREE
+                known.unanswered += 1
+            if not counts:
                 known.not_before = 0.0
                 continue
             known.attempts += 1

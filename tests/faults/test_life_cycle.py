@@ -405,6 +405,7 @@ class LifeCycle(RuleBasedStateMachine):
             known.state = "dropped"
         else:
             known.state, known.attempts, known.flagged, known.not_before = "queued", 0, True, 0.0
+            known.unanswered = 0
         with pytest.raises(ConflictError):
             self.run(act(an_actor("operator"), known.id, via="test"))
 
