@@ -26,7 +26,7 @@ export class Inbox {
   #name;
   #store;
   #chosen = "unread";
-  /** @type {Map<number, Message>} the newest ones, as many as were asked for, and all that wait */
+  /** @type {Map<number, Message>} the newest ones, as many as were asked for, and those that wait */
   #rows = new Map();
   /** The oldest one down to which all are loaded. */
   #oldest = Infinity;
@@ -97,7 +97,8 @@ export class Inbox {
     if (!event.kind.startsWith("message_")) return;
     this.#take(event);
     this.#early?.push(event);
-    if (this.#rows.size > 2 * this.#limit) this.#cut();
+    // Now and then only: each time they are all sorted.
+    if (this.#rows.size > 2 * this.#limit + WAITING_SIZE) this.#cut();
   }
 
   /** @param {import("../types.js").HiveEvent} event */
@@ -109,7 +110,7 @@ export class Inbox {
   }
 
   /**
-   * Keep the newest ones, and those that wait.
+   * Keep the newest ones, and of those that wait behind them so many that a flood stays small.
    *
    * @returns {Message[]} the newest first
    */
@@ -120,7 +121,7 @@ export class Inbox {
       this.#oldest = last;
       this.#more = true;
     }
-    const kept = all.filter((message) => message.id >= last || this.#waits(message));
+    const kept = all.filter((message) => message.id >= last || this.#waits(message)).slice(0, this.#limit + WAITING_SIZE);
     this.#rows = new Map(kept.map((message) => [message.id, message]));
     return kept;
   }
